@@ -1,0 +1,1 @@
+"""The command line: input and output only, nothing of the models."""

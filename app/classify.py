@@ -1,0 +1,137 @@
+"""`sssm classify`: one answer a file."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from app.answers import answers
+from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
+
+if TYPE_CHECKING:
+    from sssm.classifier import Answer
+
+LONG_S = 2.0
+MANY_FILES = 20
+WIDEST_PATH = 60
+SCAN = "finding words in time is for `scan`, which this version does not have yet"
+T = TypeVar("T")
+
+
+def classify(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Recordings, or folders to search for WAV, FLAC, OGG, OPUS, MP3."
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A shipped model, or a model file.")
+    ] = "s4",
+    top: Annotated[
+        int, typer.Option(min=1, metavar="K", help="Labels to print for each file.")
+    ] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, with every score.")
+    ] = False,
+) -> None:
+    """Name the word in each recording."""
+    from sssm.weights import ModelFileError, find_model
+
+    try:
+        find_model(model)
+        files, failures = _listed(paths)
+        if files:
+            failures += _classify_all(files, model, top=top, as_json=as_json)
+    except ModelFileError as error:
+        tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+    except BrokenExecutor:
+        tell("a process that answered files has died: out of memory?")
+        raise typer.Exit(INPUT_FAILED) from None
+    if failures:
+        raise typer.Exit(INPUT_FAILED)
+
+
+def _classify_all(files: list[str], model: str, *, top: int, as_json: bool) -> int:
+    """Print an answer for each file; returns how many had none."""
+    from sssm.audio import AudioError
+
+    width = min(WIDEST_PATH, max(len(shown(path)) for path in files))
+    failures = 0
+    long_file_seen = False
+    with closing(answers(model, files)) as rows:
+        for path, answer in _with_progress(rows, len(files)):
+            if isinstance(answer, AudioError):
+                tell(str(answer))
+                failures += 1
+                continue
+            say(_json_row(path, answer) if as_json else _row(path, answer, width=width, top=top))
+            if answer.replaced_samples:
+                tell(f"{path}: {answer.replaced_samples} samples are NaN or infinite, taken as 0")
+            if answer.duration_s > LONG_S and not long_file_seen:
+                long_file_seen = True
+                tell(f"{path}: {answer.duration_s:.1f} s, and still one answer; {SCAN}")
+    return failures
+
+
+def _listed(paths: list[str]) -> tuple[list[str], int]:
+    """Files in the order of the arguments, folders replaced by what they hold; and the failures."""
+    from sssm.audio import find_recordings
+
+    files: list[str] = []
+    failures: list[str] = []
+
+    def unlistable(error: OSError) -> None:
+        failures.append(f"{error.filename}: {(error.strerror or 'cannot be listed').lower()}")
+
+    for path in paths:
+        if not os.path.isdir(path):
+            files.append(path)
+            continue
+        before = len(failures)
+        found = find_recordings(path, unlistable)
+        files.extend(os.path.join(path, name) for name in found)
+        if not found and len(failures) == before:
+            failures.append(f"{path}: no audio in this folder")
+    for failure in failures:
+        tell(failure)
+    return files, len(failures)
+
+
+def _json_row(path: str, answer: "Answer") -> str:
+    return json.dumps(
+        {
+            "path": path,
+            "label": answer.label,
+            "score": answer.score,
+            "scores": answer.scores,
+            "duration_s": answer.duration_s,
+            "sample_rate_hz": answer.sample_rate_hz,
+        }
+    )
+
+
+def _row(path: str, answer: "Answer", *, width: int, top: int) -> str:
+    ranked = sorted(answer.scores.items(), key=lambda item: -item[1])[:top]
+    label_width = max(map(len, answer.scores))
+    cells = [f"{label.ljust(label_width)} {score:.3f}" for label, score in ranked]
+    cells[0] = typer.style(cells[0], bold=True)
+    return aligned([shown(path), *cells], [width, *(0 for _ in cells)])
+
+
+def _with_progress(rows: Iterator[T], total: int) -> Iterator[T]:
+    """The rows, with a bar where nothing else on the screen tells how far it is."""
+    if total < MANY_FILES or sys.stdout.isatty() or not sys.stderr.isatty():
+        yield from rows
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    yield from track(rows, "classify", total, console=console, transient=True)

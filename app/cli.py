@@ -1,0 +1,73 @@
+"""The command `sssm`.
+
+Each command imports what is heavy (torch, numpy, soundfile) when it runs: help answers at once.
+Exit codes: 0 done; 1 some input or the work failed; 2 wrong usage, unknown or damaged model; 130
+Ctrl-C.  A reader that closes the pipe early ends the command in silence with 0.
+"""
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from app import terminal
+from app.classify import classify
+from app.models import info, models
+
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.command()(classify)
+cli.command()(info)
+cli.command()(models)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import sssm
+
+        terminal.say(f"sssm {sssm.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _cli(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Spot keywords in raw audio with state-space models."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every screen can show every file's name
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli()
+    except SystemExit as leaving:
+        # Typer calls a closed pipe a failure; to the user of `| head -1` it is none.
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        _forget_output()
+        raise SystemExit(0) from None
+    except OSError as error:
+        terminal.tell(f"sssm: {error}")
+        raise SystemExit(terminal.INPUT_FAILED) from None
+
+
+def _forget_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter's last flush would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""What goes to the screen: answers to standard output, everything else to standard error."""
+
+import os
+import sys
+from collections.abc import Iterable
+
+import typer
+
+INPUT_FAILED = 1
+WRONG_USAGE = 2
+
+
+def say(line: str) -> None:
+    """One line of the answer, at once, so that a reader behind a pipe need not wait."""
+    typer.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def tell(line: str) -> None:
+    """One line that is no part of the answer: a note, or what went wrong."""
+    print(shown(line), file=sys.stderr, flush=True)
+
+
+def shown(text: str) -> str:
+    """Text on one line: a file's name may hold line breaks, terminal codes or broken UTF-8."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def aligned(cells: Iterable[str], widths: Iterable[int]) -> str:
+    """Cells padded to their widths, two spaces between them."""
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,39 @@
+"""Streaming state-space models that spot keywords in raw audio.
+
+The public names are resolved on first use, so `import sssm` alone loads no torch.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sssm.model import KeywordModel
+    from sssm.weights import find_model, load_model
+
+__version__: str
+
+__all__ = ["KeywordModel", "find_model", "load_model"]
+
+_HOME = {
+    "KeywordModel": "sssm.model",
+    "find_model": "sssm.weights",
+    "load_model": "sssm.weights",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("sssm")
+    elif name in _HOME:
+        from importlib import import_module
+
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'sssm' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

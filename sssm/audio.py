@@ -1,0 +1,193 @@
+"""Recordings in pieces: any format, rate, channels and length, in constant memory.
+
+Decided here: channels are averaged, those that hold NaN or infinity left out, and a sample that no
+channel has a number for becomes zero and is counted; a rate from 8 to 48 kHz is left alone, because
+the model's bank follows the rate; any other rate is resampled to 16 kHz; a rate that can hold no
+speech is refused.  Not decided here: what is heard.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wave")
+NATIVE_RATES_HZ = (8_000, 48_000)  # the bank runs at these without a resampler
+RESAMPLED_HZ = 16_000
+READABLE_RATES_HZ = (2_000, 1_000_000)
+PIECE_S = 4
+MOST_VALUES = 1 << 20  # in one piece, over all channels
+# Float files may hold 16-bit integers as they are.  Beyond that a sample is damage, and its square
+# must not overflow in the bank.
+LARGEST = 32_768.0
+QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used.  The message is one line: which file, what, and where."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str):
+        super().__init__(path, reason)  # both, so that it can pass from one process to another
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return f"{os.fspath(path)}: {reason}"
+
+
+class AudioFile:
+    """One recording, read from its start to its end once: `pieces` gives mono float32 samples.
+
+    sample_rate_hz is the file's rate, stream_rate_hz that of the pieces.  heard_samples (at the
+    file's rate) and replaced_samples (zeros for NaN or infinity) count what has been read so far.
+
+    Raises:
+        AudioError: here or while reading; the file is missing, no regular file, empty, no audio,
+            damaged, or recorded at a rate outside 2 kHz to 1 MHz.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = path
+        self._quiet = _first_bytes(path) in QUIET_CONTAINERS
+        try:
+            with self._silence():
+                # Bytes, because soundfile cannot encode names that are not valid UTF-8.
+                name = os.fspath(path) if os.name == "nt" else os.fsencode(path)
+                self._file = soundfile.SoundFile(name)
+        except (soundfile.SoundFileError, TypeError, OSError) as error:
+            raise AudioError(path, f"not audio that can be read: {_reason(error)}") from None
+        self.sample_rate_hz = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        self.heard_samples = 0
+        self.replaced_samples = 0
+        low, high = READABLE_RATES_HZ
+        if not low <= self.sample_rate_hz <= high:
+            self.close()
+            reason = f"recorded at {self.sample_rate_hz} Hz; rates from {low} to {high} are read"
+            raise AudioError(path, reason)
+        native = NATIVE_RATES_HZ[0] <= self.sample_rate_hz <= NATIVE_RATES_HZ[1]
+        self.stream_rate_hz = self.sample_rate_hz if native else RESAMPLED_HZ
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds read so far; the file's duration once `pieces` has ended."""
+        return self.heard_samples / self.sample_rate_hz
+
+    def pieces(self) -> Iterator[Samples]:
+        """(samples,) of float32 at stream_rate_hz, some seconds at a time, until the file ends."""
+        pieces = self._decoded()
+        if self.stream_rate_hz == self.sample_rate_hz:
+            return pieces
+        return resample(pieces, self.sample_rate_hz, self.stream_rate_hz)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _decoded(self) -> Iterator[Samples]:
+        length = min(PIECE_S * self.sample_rate_hz, max(1, MOST_VALUES // self.channels))
+        while True:
+            try:
+                with self._silence():
+                    block = self._file.read(length, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, OSError) as error:
+                reason = f"damaged after {self.heard_s:.2f} s: {_reason(error)}"
+                raise AudioError(self.path, reason) from None
+            if not len(block):
+                return
+            self.heard_samples += len(block)
+            yield self._averaged(block)
+
+    def _averaged(self, block: Samples) -> Samples:
+        """(length, channels) -> (length,): the mean of the channels that hold a number."""
+        finite = np.isfinite(block)
+        channels = finite.sum(axis=1, dtype=np.float32)
+        self.replaced_samples += int((channels == 0).sum())
+        block[~finite] = 0
+        np.clip(block, -LARGEST, LARGEST, out=block)
+        return block.sum(axis=1) / np.maximum(channels, 1)
+
+    @contextlib.contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Keep libsndfile's MP3 decoder, which writes its warnings to descriptor 2, off the screen.
+
+        The other decoders are silent, so descriptor 2 is left alone for them.
+        """
+        if self._quiet:
+            yield
+            return
+        try:
+            kept = os.dup(2)
+        except OSError:  # a program without a standard error has no screen to keep clean
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(nowhere)
+            os.close(kept)
+
+
+def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Samples]:
+    """The same sound at to_hz, piece by piece; equal to resampling the whole at once."""
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    for piece in pieces:
+        yield stream.resample_chunk(piece)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def find_recordings(
+    folder: str | os.PathLike[str], on_error: Callable[[OSError], None]
+) -> list[str]:
+    """Paths below folder, relative to it and sorted, of the files whose names end like audio's.
+
+    on_error hears of each folder that cannot be listed; the others are searched all the same.
+    Links to folders are not followed (they may form a ring).  Names that begin with `._` are notes
+    that macOS keeps about files, not recordings.
+    """
+    found = []
+    for here, _, names in os.walk(folder, onerror=on_error):
+        for name in names:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("._"):
+                found.append(os.path.relpath(os.path.join(here, name), folder))
+    return sorted(found)
+
+
+def _first_bytes(path: str | os.PathLike[str]) -> bytes:
+    try:
+        # A named pipe would wait for its writer, a device may never end.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise AudioError(path, "not a file")
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null in it
+        if isinstance(error, AudioError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise AudioError(path, str(reason).lower()) from None
+    if not head:
+        raise AudioError(path, "empty file")
+    return head
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, soundfile.LibsndfileError):
+        return "format not recognised"  # soundfile asks for the rate of headerless files
+    reason = error.error_string.removeprefix("Error : ").strip().rstrip(".")
+    # What libsndfile says of a file that it took for MP3 and in which it found no frame.
+    return "format not recognised" if "does not exist" in reason else reason[0].lower() + reason[1:]

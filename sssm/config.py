@@ -1,0 +1,69 @@
+"""Numbers that define a model.  Frozen: a trained model never changes its config."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+_LARGEST = {
+    "sample_rate_hz": 48_000, "bands": 1_024, "channels": 4_096, "state_size": 1_024, "depth": 64,
+}  # a damaged file shall not ask for all memory  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Shape of a keyword model.
+
+    Attributes:
+        labels: names of the classes, in the order of the output's columns.
+        front: what turns samples into features at 100 Hz: "filterbank", or "samples", blocks at
+            the full rate whose output is read each 10 ms.
+        layer: state-space model of the blocks, "s4d" or "s4".  S4 has no bound on its time
+            constants by construction, as layers at 100 Hz need, so it goes with "samples".
+        sample_rate_hz: of the audio that it was trained on.
+        bands: K, modes of the filterbank.
+        channels: H, features in the residual stream.
+        state_size: N, modes a channel, one of each conjugate pair.
+        depth: number of blocks.
+        dropout: probability that a channel of a block is dropped, in training.
+    """
+
+    labels: tuple[str, ...]
+    front: str = "filterbank"
+    layer: str = "s4d"
+    sample_rate_hz: int = 16_000
+    bands: int = 64
+    channels: int = 96
+    state_size: int = 8
+    depth: int = 5
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(label, str) and label for label in self.labels):
+            raise ValueError(f"labels must be words, got {self.labels}")
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels must be distinct and at least one, got {self.labels}")
+        for name, known in (("front", ("filterbank", "samples")), ("layer", ("s4d", "s4"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        if self.layer == "s4" and self.front == "filterbank":
+            raise ValueError("layer s4 runs at the rate of the samples alone: front must be samples")
+        for name, most in _LARGEST.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
+        if not isinstance(self.dropout, float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `from_dict` reads: numbers, names and lists only."""
+        return asdict(self) | {"labels": list(self.labels)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """Config of a saved model; an unknown key is an error, not a default."""
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown settings {sorted(unknown)}")
+        if "labels" not in values:
+            raise ValueError("labels are missing")
+        return cls(**values | {"labels": tuple(values["labels"])})

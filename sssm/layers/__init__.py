@@ -1,0 +1,1 @@
+"""Streaming layers: one contract (`contract.py`), two forms each, `forward` and `step`."""

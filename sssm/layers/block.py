@@ -1,0 +1,50 @@
+"""Residual block: norm, state-space model, activation, gated mix of the channels."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sssm.layers.contract import StateT, StreamingLayer
+
+
+class Block(StreamingLayer[StateT]):
+    """x + dropout(glu(W silu(ssm(norm(x))))): its state is that of its state-space model.
+
+    Source: Gu et al. 2021, arXiv:2111.00396, appendix D (block of S4, with a gated mix).
+
+    Args:
+        ssm: what mixes over time, (batch, length, H) -> (batch, length, H).
+        channels: H.
+        dropout: probability that a channel is dropped, for a whole sequence at once.
+    """
+
+    def __init__(self, ssm: StreamingLayer[StateT], *, channels: int, dropout: float):
+        super().__init__()
+        self.ssm = ssm
+        self.mix = nn.Linear(channels, 2 * channels)
+        self.dropout = dropout
+
+    def init_state(self, batch: int) -> StateT:
+        return self.ssm.init_state(batch)
+
+    def forward(self, x: Tensor, state: StateT | None = None) -> tuple[Tensor, StateT]:
+        y, state = self.ssm(normalize(x), state)
+        y = self._mix(y)
+        if self.training and self.dropout > 0:
+            y = y * F.dropout(torch.ones_like(x[:, :1]), self.dropout)
+        return x + y, state
+
+    def step(self, x: Tensor, state: StateT) -> tuple[Tensor, StateT]:
+        y, state = self.ssm.step(normalize(x), state)
+        return x + self._mix(y), state
+
+    def _mix(self, y: Tensor) -> Tensor:
+        return F.glu(self.mix(F.silu(y)), dim=-1)
+
+
+def normalize(x: Tensor) -> Tensor:
+    """x / rms(x) over the channels; what follows has weights of its own, so the norm needs none.
+
+    Source: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
+    """
+    return F.rms_norm(x, x.shape[-1:], eps=1e-5)

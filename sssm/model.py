@@ -1,0 +1,154 @@
+"""From samples to the scores of words: one causal recurrence, one decision every 10 ms."""
+
+import copy
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from sssm.config import ModelConfig
+from sssm.layers.block import Block, normalize
+from sssm.layers.clip import ClipAnswer, ClipState
+from sssm.layers.contract import StreamingLayer
+from sssm.layers.filterbank import FRAMES_HZ, Filterbank, FilterbankState
+from sssm.layers.leaky import LeakyMean, LeakyMeanState
+from sssm.layers.s4 import S4
+from sssm.layers.s4d import S4D
+from sssm.layers.sample_front import SampleFront, SampleFrontState
+
+SLOWEST_S = 1.0  # no layer at 100 Hz remembers longer, so that hours of audio leave no trace
+
+
+class ModelState(NamedTuple):
+    """What a `KeywordModel` remembers."""
+
+    front: FilterbankState | SampleFrontState
+    blocks: tuple[Any, ...]  # the state of each block
+    pool: LeakyMeanState
+    clip: ClipState
+
+
+class KeywordModel(StreamingLayer[ModelState]):
+    """Samples (batch, samples, 1) -> logits (batch, frames, classes), one frame each 10 ms.
+
+    Live, softmax of a frame's logits is the decision; a clip's one answer is `clip_logits`.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        H = config.channels
+        if config.front == "filterbank":
+            self.front = Filterbank(bands=config.bands, sample_rate_hz=config.sample_rate_hz)
+            self.lift = nn.Linear(config.bands, H)
+            blocks = (_block_at_frames(config) for _ in range(config.depth))
+        else:
+            self.front = _samples_front(config)
+            self.lift = nn.Identity()
+            blocks = iter(())
+        self.blocks = nn.ModuleList(blocks)
+        self.pool = LeakyMean(
+            channels=H, sample_rate_hz=FRAMES_HZ, start_s=0.1, slowest_s=SLOWEST_S
+        )
+        self.head = nn.Linear(H, len(config.labels))
+        self.clip = ClipAnswer(classes=len(config.labels))
+
+    def at_rate(self, sample_rate_hz: int) -> Self:
+        """The same weights listening at another rate, 8,000 to 48,000 Hz; nothing is copied.
+
+        Raises:
+            ValueError: the rate is outside of this range.
+        """
+        if not 8_000 <= sample_rate_hz <= 48_000:
+            raise ValueError(f"rate must be 8000 to 48000 Hz, got {sample_rate_hz}")
+        other = copy.copy(self)
+        other._modules = self._modules | {"front": self.front.at_rate(sample_rate_hz)}
+        return other
+
+    def init_state(self, batch: int) -> ModelState:
+        return ModelState(
+            self.front.init_state(batch),
+            tuple(block.init_state(batch) for block in self.blocks),
+            self.pool.init_state(batch),
+            self.clip.init_state(batch),
+        )
+
+    def forward(self, x: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+        logits, _, state = self.features(x, state)
+        return logits, state
+
+    def features(
+        self, x: Tensor, state: ModelState | None = None, bandwidth_hz: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        """As `forward`, with the features (batch, frames, H) that the logits are read from.
+
+        `bandwidth_hz` is that of `Filterbank.forward`.
+        """
+        state = self.init_state(x.shape[0]) if state is None else state
+        frames, front = self.front(x, state.front, bandwidth_hz)
+        return self._after_front(frames, front, state)
+
+    def step(self, x: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """(batch, 1) -> (batch, frames, classes) with frames 0 or 1, and the next state."""
+        frame, front = self.front.step(x, state.front)
+        if frame.shape[1] == 0:
+            logits = frame.new_zeros(x.shape[0], 0, self.head.out_features)
+            return logits, state._replace(front=front)
+        y, blocks = self.lift(frame[:, 0]), []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            y, after = block.step(y, before)
+            blocks.append(after)
+        pooled, pool = self.pool.step(normalize(y), state.pool)
+        logits = self.head(pooled)[:, None]
+        clip = self.clip.listen(logits, state.clip)
+        return logits, ModelState(front, tuple(blocks), pool, clip)
+
+    def clip_logits(self, state: ModelState) -> Tensor:
+        """(batch, classes): the answer for all that was heard since the first state.
+
+        Raises:
+            ValueError: less than one frame of 10 ms was heard.
+        """
+        return self.clip.answer(state.clip)
+
+    def _after_front(
+        self, frames: Tensor, front: FilterbankState | SampleFrontState, state: ModelState
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        y, blocks = self.lift(frames), []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            y, after = block(y, before)
+            blocks.append(after)
+        features = normalize(y)
+        pooled, pool = self.pool(features, state.pool)
+        logits = self.head(pooled)
+        clip = self.clip.listen(logits, state.clip)
+        return logits, features, ModelState(front, tuple(blocks), pool, clip)
+
+
+def _block_at_frames(config: ModelConfig) -> Block[Any]:
+    """Time constants of 50 ms to 1 s before training."""
+    ssm = S4D(
+        channels=config.channels, state_size=config.state_size, sample_rate_hz=FRAMES_HZ,
+        dt_min=0.02, dt_max=0.4, slowest_s=SLOWEST_S,
+    )  # fmt: skip
+    return Block(ssm, channels=config.channels, dropout=config.dropout)
+
+
+def _samples_front(config: ModelConfig) -> SampleFront:
+    """All blocks at the rate of the samples, dt as in the paper: 1e-3 to 1e-1."""
+
+    def make_ssm() -> StreamingLayer[Any]:
+        if config.layer == "s4":
+            return S4(
+                channels=config.channels, state_size=2 * config.state_size,
+                sample_rate_hz=config.sample_rate_hz,
+            )  # fmt: skip
+        return S4D(
+            channels=config.channels, state_size=config.state_size,
+            sample_rate_hz=config.sample_rate_hz, dt_min=1e-3, dt_max=1e-1,
+        )  # fmt: skip
+
+    return SampleFront(
+        make_ssm, depth=config.depth, channels=config.channels, dropout=config.dropout,
+        sample_rate_hz=config.sample_rate_hz,
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""Cauchy product: the generating function of diagonal models, from their poles and residues.
+
+`reference.py` says what it means; `parallel.py` is matrix products.  Only this file knows both.
+
+S4's Algorithm 1 calls it with the roots of unity for z and the *discrete* poles, inside the unit
+circle, for w: then it is finite at every node.  The paper moves the nodes to the left half plane
+instead, z -> 2/dt (1 - z) / (1 + z), which is infinite at z = -1.
+
+Source: Gu et al. 2021, arXiv:2111.00396, Algorithm 1 and appendix C.3.
+"""
+
+import torch
+from torch import Tensor
+
+from sssm.ops.cauchy import parallel
+from sssm.ops.cauchy.reference import cauchy_reference
+
+__all__ = ["cauchy", "cauchy_reference"]
+
+
+@torch.library.custom_op("sssm::cauchy", mutates_args=(), device_types="cpu")
+def _op(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    return parallel.cauchy_parallel(v, z, w)
+
+
+@_op.register_fake
+def _fake(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    return v.new_empty(v.shape[0], v.shape[1], z.shape[0])
+
+
+@torch.library.custom_op("sssm::cauchy_backward", mutates_args=(), device_types="cpu")
+def _op_backward(v: Tensor, z: Tensor, w: Tensor, dtotal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return parallel.cauchy_backward(v, z, w, dtotal)
+
+
+@_op_backward.register_fake
+def _fake_backward(
+    v: Tensor, z: Tensor, w: Tensor, dtotal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return v.new_empty(v.shape), z.new_empty(z.shape), w.new_empty(w.shape)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, dtotal: Tensor):
+    return _op_backward(*ctx.saved_tensors, dtotal)
+
+
+_op.register_autograd(_backward, setup_context=_save)
+
+
+def cauchy(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    """Sum over n of v_n / (z - w_n) + conj(v_n) / (z - conj(w_n)), for several v at once.
+
+    Args:
+        v: (products, H, N) complex residues, one of each conjugate pair.
+        z: (L,) complex nodes, none of them a pole.
+        w: (H, N) complex poles, one of each conjugate pair.
+
+    Returns:
+        (products, H, L) complex.
+
+    Raises:
+        ValueError: shapes or dtypes do not agree.
+    """
+    if v.dim() != 3 or z.dim() != 1 or w.shape != v.shape[1:]:
+        raise ValueError(
+            f"need v (products, H, N), z (L,) and w (H, N); "
+            f"got v {tuple(v.shape)}, z {tuple(z.shape)}, w {tuple(w.shape)}"
+        )
+    if not v.dtype == z.dtype == w.dtype or not v.is_complex():
+        raise ValueError(f"need one complex dtype; got v {v.dtype}, z {z.dtype}, w {w.dtype}")
+    return _op(v, z, w)

@@ -1,0 +1,113 @@
+"""Diagonal state-space model: outputs, response to a first state, and last state, in one op.
+
+`reference.py` says it one element at a time; `scan.py` is the same recurrence compiled for a CPU,
+O(L N) and exact; `parallel.py` is the convolution with factored powers, for any device.  Only this
+file knows all of them.
+"""
+
+import torch
+from torch import Tensor
+
+from sssm.ops.diagonal_ssm import parallel
+from sssm.ops.diagonal_ssm.reference import diagonal_ssm_reference, diagonal_ssm_step
+
+__all__ = ["diagonal_ssm", "diagonal_ssm_reference", "diagonal_ssm_step"]
+
+
+@torch.library.custom_op("sssm::diagonal_ssm", mutates_args=(), device_types="cpu")
+def _scan(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    from sssm.ops.diagonal_ssm.scan import scan
+
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    h = _planes(h0)
+    scan(x.contiguous().numpy(), *(_planes(m).numpy() for m in (dA, B, C)), h.numpy(), y.numpy())
+    return y, _complex(h, x.shape[2])
+
+
+@_scan.register_fake
+def _scan_fake(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(
+        h0, memory_format=torch.contiguous_format
+    )
+
+
+@torch.library.custom_op("sssm::diagonal_ssm_backward", mutates_args=(), device_types="cpu")
+def _scan_backward(
+    x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor, dy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    from sssm.ops.diagonal_ssm.scan import scan_backward
+
+    matrices = [_planes(m) for m in (dA, B, C)]
+    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+    grads = [torch.zeros_like(m) for m in matrices]
+    dh0 = _planes(dh)
+    scan_backward(
+        x.contiguous().numpy(), *(m.numpy() for m in matrices), _planes(h0).numpy(),
+        dy.contiguous().numpy(), dx.numpy(), *(g.numpy() for g in grads), dh0.numpy(),
+    )  # fmt: skip
+    return dx, *(_complex(g, x.shape[2]) for g in grads), _complex(dh0, x.shape[2])
+
+
+@_scan_backward.register_fake
+def _scan_backward_fake(
+    x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor, dy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    like = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (x, dA, B, C, h0))
+    return tuple(like)  # type: ignore[return-value]
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, dy: Tensor, dh: Tensor):
+    return _scan_backward(*ctx.saved_tensors, dy, dh)
+
+
+_scan.register_autograd(_backward, setup_context=_save)
+
+
+def _planes(m: Tensor) -> Tensor:
+    """Complex (..., H, N) -> real (..., 2, N H), a copy: modes of all channels as one line."""
+    m = torch.view_as_real(m.resolve_conj()).movedim(-1, -3).transpose(-1, -2)
+    return m.clone(memory_format=torch.contiguous_format).flatten(-2)
+
+
+def _complex(m: Tensor, channels: int) -> Tensor:
+    """Inverse of `_planes`."""
+    m = m.unflatten(-1, (-1, channels)).transpose(-1, -2)
+    return torch.view_as_complex(m.movedim(-3, -1).contiguous())
+
+
+def diagonal_ssm(
+    x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor
+) -> tuple[Tensor, Tensor]:
+    """h_t = dA h_(t-1) + B x_t, y_t = 2 Re sum_n C h_t, for all t at once.
+
+    The factor 2 and the real part stand for the conjugate half of the modes, which is not stored.
+
+    Args:
+        x: (batch, length, H) real; length 0 is a chunk too.
+        dA: (H, N) complex, |dA| <= 1.
+        B: (H, N) complex, discrete.
+        C: (H, N) complex.
+        h0: (batch, H, N) complex state before the first element.
+
+    Returns:
+        y (batch, length, H), and the state after the last element (batch, H, N).
+
+    Raises:
+        ValueError: shapes do not agree.
+    """
+    if x.dim() != 3 or x.shape[2] != dA.shape[0] or not dA.shape == B.shape == C.shape:
+        raise ValueError(
+            f"need x (batch, length, H), and dA, B, C (H, N); got x {tuple(x.shape)}, "
+            f"dA {tuple(dA.shape)}, B {tuple(B.shape)}, C {tuple(C.shape)}"
+        )
+    if h0.shape != (x.shape[0], *dA.shape):
+        raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
+    if x.shape[1] == 0:
+        return x.clone(), h0.clone()
+    if x.device.type == "cpu":
+        return _scan(x, dA, B, C, h0)
+    return parallel.diagonal_ssm_parallel(x, dA, B, C, h0)

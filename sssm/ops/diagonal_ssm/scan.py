@@ -1,0 +1,162 @@
+"""The diagonal model as one compiled loop over time: the recurrence itself, and its adjoint.
+
+All modes of all channels are one line of N H numbers, channels last as in the input, real and
+imaginary part apart, so that the inner loops run over contiguous memory and become vector
+instructions.  The backward keeps one state every `CHUNK` elements and makes the others again.
+"""
+
+import numba
+import numpy as np
+
+from sssm.ops.flush import TINY
+
+CHUNK = 64
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+
+
+@_jit
+def scan(
+    x: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, h: np.ndarray, y: np.ndarray
+) -> None:
+    """Write y (batch, length, H); `h` (batch, 2, N H) comes as the first state, leaves as the last.
+
+    x is (batch, length, H), A, B and C are (2, N H).
+    """
+    H, length, lanes = x.shape[2], x.shape[1], A.shape[1]
+    before, u = np.empty((2, lanes), x.dtype), np.empty(lanes, x.dtype)
+    for row in range(x.shape[0]):
+        for t in range(length):
+            _repeat(x[row, t], u)
+            before[:] = h[row]
+            _advance(u, A, B, before, h[row])
+            for k in range(lanes):
+                u[k] = 2 * (C[0, k] * h[row, 0, k] - C[1, k] * h[row, 1, k])
+            y[row, t] = u[:H]
+            _add_up(u, y[row, t])
+            if (t + 1) % CHUNK == 0:
+                _flush(h[row])
+        _flush(h[row])
+
+
+@_jit
+def scan_backward(
+    x: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, h0: np.ndarray, dy: np.ndarray,
+    dx: np.ndarray, dA: np.ndarray, dB: np.ndarray, dC: np.ndarray, dh: np.ndarray,
+) -> None:  # fmt: skip
+    """Adjoint of `scan`: `dh` comes as the last state's gradient and leaves as the first's.
+
+    dx is written; dA, dB and dC are added to.
+    """
+    H, length, lanes = x.shape[2], x.shape[1], A.shape[1]
+    chunks = (length + CHUNK - 1) // CHUNK
+    marks = np.empty((chunks, 2, lanes), x.dtype)  # the state before each chunk
+    states = np.empty((CHUNK + 1, 2, lanes), x.dtype)  # before and after each element of a chunk
+    u, twice_dy = np.empty(lanes, x.dtype), np.empty(lanes, x.dtype)
+    g = np.empty((2, lanes), x.dtype)
+    for row in range(x.shape[0]):
+        marks[0] = h0[row]
+        for chunk in range(chunks - 1):
+            _run(x[row, chunk * CHUNK : (chunk + 1) * CHUNK], A, B, marks[chunk], states, u)
+            marks[chunk + 1] = states[CHUNK]
+            _flush(marks[chunk + 1])
+        for chunk in range(chunks - 1, -1, -1):
+            first = chunk * CHUNK
+            size = min(CHUNK, length - first)
+            _run(x[row, first : first + size], A, B, marks[chunk], states, u)
+            for t in range(size - 1, -1, -1):
+                _repeat(x[row, first + t], u)
+                _repeat(dy[row, first + t], twice_dy)
+                for k in range(lanes):
+                    twice_dy[k] *= 2
+                _retreat(u, A, B, C, states[t], states[t + 1], twice_dy, dA, dB, dC, dh[row], g)
+                dx[row, first + t] = u[:H]
+                _add_up(u, dx[row, first + t])
+
+
+@_jit
+def _run(
+    x: np.ndarray, A: np.ndarray, B: np.ndarray, start: np.ndarray, states: np.ndarray,
+    u: np.ndarray,
+) -> None:  # fmt: skip
+    """All states of one chunk."""
+    states[0] = start
+    for t in range(x.shape[0]):
+        _repeat(x[t], u)
+        _advance(u, A, B, states[t], states[t + 1])
+
+
+# Each loop below touches few arrays and writes one: with more, the compiler cannot check at run time
+# that they do not overlap, and leaves the loop scalar.
+
+
+@_jit
+def _repeat(x: np.ndarray, u: np.ndarray) -> None:
+    """The input once for every mode."""
+    H = x.shape[0]
+    for start in range(0, u.shape[0], H):
+        u[start : start + H] = x
+
+
+@_jit
+def _add_up(u: np.ndarray, y: np.ndarray) -> None:
+    """Add the second and later modes of `u` to `y`."""
+    H = y.shape[0]
+    for start in range(H, u.shape[0], H):
+        for k in range(H):
+            y[k] += u[start + k]
+
+
+@_jit
+def _advance(
+    u: np.ndarray, A: np.ndarray, B: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> None:
+    """One element: after = A before + B u."""
+    lanes = u.shape[0]
+    for k in range(lanes):
+        after[0, k] = A[0, k] * before[0, k] - A[1, k] * before[1, k] + B[0, k] * u[k]
+    for k in range(lanes):
+        after[1, k] = A[0, k] * before[1, k] + A[1, k] * before[0, k] + B[1, k] * u[k]
+
+
+@_jit
+def _retreat(
+    u: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, before: np.ndarray,
+    after: np.ndarray, twice_dy: np.ndarray, dA: np.ndarray, dB: np.ndarray, dC: np.ndarray,
+    dh: np.ndarray, g: np.ndarray,
+) -> None:  # fmt: skip
+    """Adjoint of `_advance` and of y = 2 Re C h; `u` becomes the input's gradient, `g` is scratch.
+
+    Gradients of complex numbers conjugate.
+    """
+    lanes = u.shape[0]
+    for k in range(lanes):
+        g[0, k] = dh[0, k] + twice_dy[k] * C[0, k]
+    for k in range(lanes):
+        g[1, k] = dh[1, k] - twice_dy[k] * C[1, k]
+    for k in range(lanes):
+        dC[0, k] += twice_dy[k] * after[0, k]
+    for k in range(lanes):
+        dC[1, k] -= twice_dy[k] * after[1, k]
+    for k in range(lanes):
+        dB[0, k] += g[0, k] * u[k]
+    for k in range(lanes):
+        dB[1, k] += g[1, k] * u[k]
+    for k in range(lanes):
+        u[k] = g[0, k] * B[0, k] + g[1, k] * B[1, k]
+    for k in range(lanes):
+        dA[0, k] += g[0, k] * before[0, k] + g[1, k] * before[1, k]
+    for k in range(lanes):
+        dA[1, k] += g[1, k] * before[0, k] - g[0, k] * before[1, k]
+    for k in range(lanes):
+        dh[0, k] = g[0, k] * A[0, k] + g[1, k] * A[1, k]
+    for k in range(lanes):
+        dh[1, k] = g[1, k] * A[0, k] - g[0, k] * A[1, k]
+
+
+@_jit
+def _flush(h: np.ndarray) -> None:
+    flat = h.reshape(-1)
+    for k in range(flat.shape[0]):
+        if abs(flat[k]) < TINY:
+            flat[k] = 0

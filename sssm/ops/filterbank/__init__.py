@@ -1,0 +1,84 @@
+"""Filterbank: two equal complex one-pole stages a mode, whose energy is read now and then.
+
+    h1_n = a h1_(n-1) + b x_n,    h2_n = a h2_(n-1) + b h1_n,    energy = |h2|^2 where a reading ends
+
+`reference.py` says it sample by sample; `parallel.py` does it by one matrix product and a short
+scan.  Only this file knows both.  The product and its matrices are plain tensor arithmetic, so
+only the scan is registered as an operator of its own.
+"""
+
+import torch
+from torch import Tensor
+
+from sssm.ops.filterbank import parallel
+from sssm.ops.filterbank.reference import filterbank_reference, filterbank_step
+
+__all__ = ["filterbank", "filterbank_reference", "filterbank_step"]
+
+
+@torch.library.custom_op("sssm::filterbank_scan", mutates_args=(), device_types="cpu")
+def _scan(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    return parallel.scan_parallel(u, carry, start)
+
+
+@_scan.register_fake
+def _scan_fake(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    return u.new_empty(u.shape[0], u.shape[1] - 1, start.shape[2]), torch.empty_like(u)
+
+
+@torch.library.custom_op("sssm::filterbank_scan_backward", mutates_args=(), device_types="cpu")
+def _scan_backward(
+    h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return parallel.scan_parallel_backward(h, carry, start, denergy, dh)
+
+
+@_scan_backward.register_fake
+def _scan_backward_fake(
+    h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(h), torch.empty_like(carry), torch.empty_like(start)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(output[1], inputs[1], inputs[2])
+
+
+def _backward(ctx, denergy: Tensor, dh: Tensor):
+    return _scan_backward(*ctx.saved_tensors, denergy, dh)
+
+
+_scan.register_autograd(_backward, setup_context=_save)
+
+
+def filterbank(
+    x: Tensor, a: Tensor, b: Tensor, ends: Tensor, h0: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Energy of every mode at the ends of readings, and the state after the last sample.
+
+    Args:
+        x: (batch, length) real samples; length 0 is a chunk too.
+        a: (K,) complex pole of each mode, 0 < |a| < 1.
+        b: (K,) real gain of each stage.
+        ends: (readings,) int64, rising, in 1 .. length: reading m is taken after ends[m] samples.
+        h0: (batch, 2, K) complex state of the two stages before the first sample.
+
+    Returns:
+        (batch, readings, K) real energies, and (batch, 2, K) complex, the last state.
+
+    Raises:
+        ValueError: shapes do not agree.
+    """
+    if x.dim() != 2 or a.dim() != 1 or b.shape != a.shape:
+        raise ValueError(
+            f"need x (batch, length), a and b (K,); "
+            f"got x {tuple(x.shape)}, a {tuple(a.shape)}, b {tuple(b.shape)}"
+        )
+    if h0.shape != (x.shape[0], 2, a.shape[0]):
+        raise ValueError(f"need h0 (batch, 2, K); got {tuple(h0.shape)}")
+    if x.shape[1] == 0:
+        return x.new_zeros(x.shape[0], 0, a.shape[0]), h0.clone()
+    lengths = parallel.piece_lengths(ends, x.shape[1])
+    u = parallel.pieces(x, lengths) @ parallel.taps(a, b, int(lengths.max()))
+    energy, h = _scan(u, parallel.carries(a, b, lengths), parallel.planes(h0))
+    return energy, parallel.from_planes(h[:, -1].unflatten(1, (4, -1)))

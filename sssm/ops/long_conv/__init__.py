@@ -1,0 +1,67 @@
+"""Causal convolution of every channel with a kernel as long as the sequence."""
+
+import torch
+from torch import Tensor
+
+from sssm.ops.long_conv import parallel
+from sssm.ops.long_conv.reference import long_conv_reference
+
+__all__ = ["long_conv", "long_conv_reference"]
+
+SHORT = 256
+"""Longest sequence for which the matrix product beats the FFT on a CPU."""
+
+
+@torch.library.custom_op("sssm::toeplitz_conv", mutates_args=())
+def _toeplitz(x: Tensor, K: Tensor) -> Tensor:
+    return parallel.toeplitz_conv(x, K)
+
+
+@_toeplitz.register_fake
+def _fake(x: Tensor, K: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("sssm::toeplitz_conv_backward", mutates_args=())
+def _toeplitz_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    return parallel.toeplitz_conv_backward(x, K, dy)
+
+
+@_toeplitz_backward.register_fake
+def _fake_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return dx, torch.empty_like(K, memory_format=torch.contiguous_format)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx, dy: Tensor):
+    return _toeplitz_backward(*ctx.saved_tensors, dy)
+
+
+_toeplitz.register_autograd(_backward, setup_context=_save)
+
+
+def long_conv(x: Tensor, K: Tensor) -> Tensor:
+    """y[:, t, h] = sum_(s <= t) K[h, t - s] x[:, s, h].
+
+    Args:
+        x: (batch, length, H) real.
+        K: (H, length) real, K[h, 0] weighs the present.
+
+    Returns:
+        (batch, length, H).
+
+    Raises:
+        ValueError: shapes do not agree.
+    """
+    if x.dim() != 3 or K.shape != (x.shape[2], x.shape[1]):
+        raise ValueError(
+            f"need x (batch, length, H) and K (H, length); "
+            f"got x {tuple(x.shape)}, K {tuple(K.shape)}"
+        )
+    if x.shape[1] == 0:
+        return x.clone()
+    return _toeplitz(x, K) if x.shape[1] <= SHORT else parallel.fft_conv(x, K)

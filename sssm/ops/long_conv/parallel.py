@@ -1,0 +1,50 @@
+"""Two ways to convolve at once: a matrix product for short sequences, an FFT for long ones."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def toeplitz_conv(x: Tensor, K: Tensor) -> Tensor:
+    """By the Toeplitz matrix T[t, s] = K[t - s] of every channel: O(L^2), but one product."""
+    return _to_channels_last(_toeplitz(K) @ _to_channels_first(x))
+
+
+def toeplitz_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x (the transposed product) and of K (sums along the diagonals of dy x^T)."""
+    channels, length = K.shape
+    dY = _to_channels_first(dy)
+    dx = _to_channels_last(_toeplitz(K).transpose(1, 2) @ dY)
+    dT = F.pad(dY @ _to_channels_first(x).transpose(1, 2), (0, length - 1))
+    line = F.pad(dT.flatten(1), (0, length)).unflatten(1, (length, -1)).sum(dim=1)
+    return dx, torch.cat([line[:, :1], line[:, length + 1 :].flip(1)], dim=1)
+
+
+def fft_conv(x: Tensor, K: Tensor) -> Tensor:
+    """By the convolution theorem, padded so that nothing wraps around: O(L log L)."""
+    length = x.shape[1]
+    size = 1 << (2 * length - 1).bit_length()
+    spectrum = torch.fft.rfft(x, size, dim=1) * torch.fft.rfft(K.T, size, dim=0)
+    return torch.fft.irfft(spectrum, size, dim=1)[:, :length]
+
+
+def _toeplitz(K: Tensor) -> Tensor:
+    """(H, L) -> (H, L, L) lower triangular.
+
+    Rows of 2L - 1 numbers cut from a line of period 2L shift by one each: no gather, no scatter.
+    """
+    channels, length = K.shape
+    line = torch.cat([K[:, :1], K.new_zeros(channels, length), K[:, 1:].flip(1)], dim=1)
+    rows = line[:, None].expand(channels, length, 2 * length).flatten(1)
+    return rows[:, : length * (2 * length - 1)].unflatten(1, (length, -1))[:, :, :length]
+
+
+# A batched product copies operands that are contiguous in neither matrix dimension one by one.
+
+
+def _to_channels_first(x: Tensor) -> Tensor:
+    return x.permute(2, 1, 0).contiguous()
+
+
+def _to_channels_last(x: Tensor) -> Tensor:
+    return x.permute(2, 1, 0).contiguous()

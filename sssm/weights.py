@@ -1,0 +1,253 @@
+"""A model as one file: weights, and in the metadata who it is.  Data, never code.
+
+The file is in the safetensors format.  Its metadata holds, each as JSON: format_version, config,
+labels, sample_rate_hz, thresholds, detector, training_data, licence, accuracy, and the checksum of
+all of it, weights included.  What is unknown, missing, cut short, changed or not a number is refused
+in one line that says which.  Reading a card loads no torch.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sssm.config import ModelConfig
+
+if TYPE_CHECKING:
+    from sssm.model import KeywordModel
+
+FORMAT_VERSION = 1
+SHIPPED = {"s4": "kws12-s4.safetensors"}
+
+_KEYS = (
+    "format_version", "config", "labels", "sample_rate_hz", "thresholds", "detector",
+    "training_data", "licence", "accuracy", "checksum",
+)  # fmt: skip
+
+
+class ModelFileError(ValueError):
+    """A model file is unknown or damaged; one line says which file and what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model file says of itself.
+
+    Attributes:
+        config: shape of the model, its labels among it.
+        training_data: what it learned from.
+        licence: of the weights.
+        accuracy: name of a measurement -> value, fractions.
+        thresholds: keyword -> score from which it counts as heard.
+        detector: settings of the detector.
+    """
+
+    config: ModelConfig
+    training_data: str
+    licence: str
+    accuracy: Mapping[str, Any]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    detector: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the output's columns."""
+        return self.config.labels
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate that the model was trained at."""
+        return self.config.sample_rate_hz
+
+
+def shipped_models() -> dict[str, Path]:
+    """Short name -> file of every model that came with the package."""
+    folders = (
+        Path(str(resources.files("sssm"))) / "assets",  # an installed wheel
+        Path(__file__).parents[1] / "assets",  # a checkout
+    )
+    found = {}
+    for name, file in SHIPPED.items():
+        paths = [folder / file for folder in folders if (folder / file).is_file()]
+        if paths:
+            found[name] = paths[0]
+    return found
+
+
+def find_model(name_or_file: str | os.PathLike[str]) -> Path:
+    """File of a shipped model's name, or the path itself.
+
+    Raises:
+        ModelFileError: there is neither.
+    """
+    shipped = shipped_models()
+    if str(name_or_file) in shipped:
+        return shipped[str(name_or_file)]
+    path = Path(name_or_file)
+    if not path.is_file():
+        known = ", ".join(shipped) or "none"
+        raise ModelFileError(f"{path}: no such model file (shipped models: {known})")
+    return path
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """The card of a model file, checked against its checksum.
+
+    Raises:
+        ModelFileError: the file is not a model of this version, or is damaged.
+    """
+    return _read(Path(path))[0]
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]:
+    """The model in float32, ready to run, and its card.
+
+    Raises:
+        ModelFileError: the file is not a model of this version, or is damaged.
+    """
+    import torch
+
+    from sssm.model import KeywordModel
+
+    card, arrays = _read(Path(path))
+    model = KeywordModel(card.config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    _compare(Path(path), expected, arrays)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return model.eval(), card
+
+
+def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelCard) -> None:
+    """Write weights and card in one move: whoever reads sees the old file or the new one.
+
+    Raises:
+        ValueError: the card is of another shape of model, or a weight is not a number.
+    """
+    if card.config != model.config:
+        raise ValueError("the card's config is not the model's")
+    arrays = {
+        name: np.ascontiguousarray(value.detach().float().cpu().numpy())
+        for name, value in model.state_dict().items()
+    }
+    broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"{broken[0]} is not a number everywhere; the model is not saved")
+    metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
+    metadata["checksum"] = json.dumps(_checksum(metadata, arrays))
+    unfinished = Path(path).with_suffix(".part")
+    save_file(arrays, unfinished, metadata)
+    os.replace(unfinished, path)
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Name of a model by its numbers: the same config and weights give the same 16 hex digits.
+
+    Raises:
+        ModelFileError: the file is not a model of this version, or is damaged.
+    """
+    card, arrays = _read(Path(path))
+    return _checksum({"config": json.dumps(card.config.to_dict())}, arrays)[:16]
+
+
+def _metadata(card: ModelCard) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": card.config.to_dict(),
+        "labels": list(card.labels),
+        "sample_rate_hz": card.sample_rate_hz,
+        "thresholds": dict(card.thresholds),
+        "detector": dict(card.detector),
+        "training_data": card.training_data,
+        "licence": card.licence,
+        "accuracy": dict(card.accuracy),
+    }
+
+
+def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    try:
+        arrays = load_file(path)
+        metadata = _header_metadata(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFileError(f"{path}: not a whole safetensors file ({reason})") from None
+    _compare_keys(path, metadata)
+    if json.loads(metadata["checksum"]) != _checksum(metadata, arrays):
+        raise ModelFileError(f"{path}: damaged, its checksum does not match")
+    values = {key: json.loads(text) for key, text in metadata.items()}
+    if values["format_version"] != FORMAT_VERSION:
+        version = values["format_version"]
+        raise ModelFileError(f"{path}: format version {version}, this program reads 1")
+    broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    if broken:
+        raise ModelFileError(f"{path}: weight {broken[0]} holds what is not a number")
+    try:
+        config = ModelConfig.from_dict(values["config"])
+        card = ModelCard(
+            config=config, training_data=str(values["training_data"]),
+            licence=str(values["licence"]), accuracy=dict(values["accuracy"]),
+            thresholds=dict(values["thresholds"]), detector=dict(values["detector"]),
+        )  # fmt: skip
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    if list(config.labels) != values["labels"]:
+        raise ModelFileError(f"{path}: labels are not those of its config")
+    return card, arrays
+
+
+def _header_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a file that safetensors has just read: a length, then a JSON object."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return dict(header.get("__metadata__", {}))
+
+
+def _compare_keys(path: Path, metadata: dict[str, str]) -> None:
+    missing = [key for key in _KEYS if key not in metadata]
+    if missing:
+        raise ModelFileError(f"{path}: not a model of sssm, {missing[0]} is missing")
+    unknown = sorted(metadata.keys() - set(_KEYS))
+    if unknown:
+        raise ModelFileError(f"{path}: unknown metadata {unknown[0]!r}")
+    for key, text in metadata.items():
+        try:
+            json.loads(text)
+        except ValueError:
+            raise ModelFileError(f"{path}: metadata {key} is not JSON") from None
+
+
+def _compare(
+    path: Path, expected: dict[str, tuple[int, ...]], arrays: dict[str, np.ndarray]
+) -> None:
+    for name, shape in expected.items():
+        if name not in arrays:
+            raise ModelFileError(f"{path}: weight {name} is missing")
+        if arrays[name].shape != shape:
+            got = arrays[name].shape
+            raise ModelFileError(f"{path}: weight {name} has shape {got}, expected {shape}")
+        if arrays[name].dtype != np.float32:
+            raise ModelFileError(f"{path}: weight {name} is {arrays[name].dtype}, not float32")
+    unknown = sorted(arrays.keys() - expected.keys())
+    if unknown:
+        raise ModelFileError(f"{path}: unknown weight {unknown[0]!r}")
+
+
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(metadata.keys() - {"checksum"}):
+        digest.update(f"{key}\0{metadata[key]}\0".encode())
+    for name in sorted(arrays):
+        value = arrays[name]
+        digest.update(f"{name}\0{value.dtype}\0{value.shape}\0".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

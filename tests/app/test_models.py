@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli import cli
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_info_says_all_of_a_model_in_json(model_file):
+    result = run("info", model_file, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    facts = json.loads(result.stdout)
+    assert list(facts) == [
+        "name",
+        "labels",
+        "sample_rate_hz",
+        "parameters",
+        "state_bytes",
+        "macs_per_s",
+        "training_data",
+        "accuracy",
+        "licence",
+    ]
+    assert facts["name"] == "tiny"
+    assert facts["labels"] == ["_silence_", "_unknown_", "yes", "no"]
+    assert facts["sample_rate_hz"] == 16_000
+    assert facts["accuracy"] == {"validation": 0.25}
+    assert facts["training_data"] == "none: random weights"
+    assert facts["licence"] == "Apache-2.0"
+
+
+def test_info_is_a_list_for_people(model_file):
+    facts = json.loads(run("info", model_file, "--json").stdout)
+    lines = run("info", model_file).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(facts)
+    assert "labels          _silence_ _unknown_ yes no" in lines
+    assert f"parameters      {facts['parameters']:,}" in lines
+    assert "accuracy        validation 0.25" in lines
+
+
+def test_info_of_no_model_is_one_line_and_2(tmp_path):
+    (tmp_path / "text.safetensors").write_text("text")
+    for model in ["no-such-model", tmp_path / "text.safetensors", tmp_path]:
+        result = run("info", model)
+        assert (result.exit_code, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert str(model) in line
+
+
+def test_models_lists_what_is_shipped(model_file, monkeypatch):
+    shipped = {"tiny": model_file, "again": model_file}
+    monkeypatch.setattr("sssm.weights.shipped_models", lambda: shipped)
+    rows = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
+    assert [row["name"] for row in rows] == ["again", "tiny"]
+    assert rows[1] == {
+        "name": "tiny",
+        "file": str(model_file),
+        "bytes": model_file.stat().st_size,
+        "labels": ["_silence_", "_unknown_", "yes", "no"],
+    }
+    lines = run("models").stdout.splitlines()
+    size = f"{model_file.stat().st_size / 1000:.0f} kB"
+    about = "4 labels: _silence_, _unknown_, yes, no"
+    assert lines == [f"{name:5}  tiny.safetensors  {size}  {about}" for name in ["again", "tiny"]]
+
+
+def test_models_says_when_a_shipped_one_is_damaged(tmp_path, monkeypatch):
+    (tmp_path / "text.safetensors").write_text("text")
+    shipped = {"text": tmp_path / "text.safetensors"}
+    monkeypatch.setattr("sssm.weights.shipped_models", lambda: shipped)
+    result = run("models")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+
+
+def test_models_says_when_there_are_none(monkeypatch):
+    monkeypatch.setattr("sssm.weights.shipped_models", dict)
+    result = run("models")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "this installation came without models\n"
+
+
+@pytest.mark.parametrize("command", ["models", "classify --help", "info --help", "--version"])
+def test_what_needs_no_model_loads_no_torch(command):
+    program = (
+        "import sys\nfrom app.cli import main\ntry: main()\nexcept SystemExit as leaving:\n"
+        "    assert not leaving.code\n    assert not {'torch', 'numpy', 'rich'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or command == "models"
+
+
+def test_an_output_that_takes_no_more_is_one_line_and_1():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+    assert done.returncode == 1
+    assert done.stderr == "sssm: [Errno 28] No space left on device\n"

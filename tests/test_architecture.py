@@ -1,0 +1,123 @@
+"""The drawing of the architecture, checked: an import only goes down, and files stay small."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("sssm", "training", "app")
+
+# What a package may import of ours, besides itself.  The longest name that fits a module counts.
+BELOW = {
+    "sssm.math": set(),
+    "sssm.ops": {"sssm.math"},
+    "sssm.layers": {"sssm.math", "sssm.ops"},
+    "sssm.config": set(),
+    "sssm.audio": set(),
+    "sssm.detector": set(),
+    "sssm.model": {"sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
+    "sssm.weights": {"sssm.config", "sssm.model"},
+    "sssm": set(),  # the spotter and what stands beside it: all of sssm
+    "training": {"sssm"},
+    "app": {"sssm"},
+}
+
+
+def our_files() -> list[Path]:
+    return sorted(path for top in OURS for path in ROOT.glob(f"{top}/**/*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in our_files()}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Modules of ours that a file imports, anywhere in it: at the top, in functions, for types."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports in full"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in inner]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in OURS)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def climbs(module: str, imported: str) -> bool:
+    home = max((package for package in BELOW if within(module, package)), key=len)
+    return not any(within(imported, package) for package in BELOW[home] | {home})
+
+
+def test_imports_point_down():
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in MODULES.items()
+        for name in imports(path)
+        if climbs(module, name)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("sssm.math.hippo", "sssm.ops.flush"),
+        ("sssm.ops.cauchy", "sssm.layers.s4"),
+        ("sssm.layers.s4", "sssm"),
+        ("sssm.weights", "app.cli"),
+        ("app.cli", "training.train"),
+        ("training.train", "app.cli"),
+    ],
+)
+def test_a_climb_is_seen(module, imported):
+    assert climbs(module, imported)
+    assert not climbs(module, module)
+
+
+def test_imports_make_no_circle():
+    """`graphlib` raises CycleError, which names the circle."""
+    graph = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
+    assert set(TopologicalSorter(graph).static_order()) >= set(MODULES)
+
+
+def test_files_are_small():
+    """At most 300 lines, a kernel 400: what a reader remembers is the longest file."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in our_files()}
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path, lines in lengths.items()
+        if lines > (400 if path.name.startswith("kernel") else 300)
+    }
+    assert not long
+
+
+OPS = sorted(path.parent.name for path in ROOT.glob("sssm/ops/*/__init__.py"))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_an_operator_has_its_forms_and_its_test(op):
+    """One word is the operator, its folder, its function and its test; a reference beside it."""
+    for form in ("reference.py", "parallel.py"):
+        assert (ROOT / "sssm/ops" / op / form).is_file(), f"{op} lacks {form}"
+    assert (ROOT / f"tests/ops/test_{op}.py").is_file(), f"{op} lacks a test"
+    for file, function in (("__init__.py", op), ("reference.py", f"{op}_reference")):
+        tree = ast.parse((ROOT / "sssm/ops" / op / file).read_text(encoding="utf-8"))
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert function in functions, f"{op}/{file} lacks {function}"
+
+
+def test_there_are_operators():
+    assert OPS

@@ -1,0 +1,215 @@
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from sssm.audio import AudioError, AudioFile, Samples, find_recordings, resample
+
+
+def tone(seconds: float, rate: int, hz: float = 440.0) -> Samples:
+    return (0.5 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def read(path: Path) -> tuple[Samples, AudioFile]:
+    with AudioFile(path) as audio:
+        return np.concatenate([np.zeros(0, np.float32), *audio.pieces()]), audio
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
+def test_rates_of_the_bank_pass_unchanged_in_any_number_of_pieces(tmp_path, rate):
+    x = tone(9.3, rate)
+    soundfile.write(tmp_path / "a.wav", x, rate, subtype="FLOAT")
+    heard, audio = read(tmp_path / "a.wav")
+    np.testing.assert_array_equal(heard, x)
+    assert audio.sample_rate_hz == audio.stream_rate_hz == rate
+    assert audio.heard_s == len(x) / rate
+
+
+@pytest.mark.parametrize("rate", [2_000, 6_000, 7_999, 48_001, 96_000, 384_000])
+def test_other_rates_are_resampled_to_16_khz_as_if_in_one_piece(tmp_path, rate):
+    x = tone(4.7, rate)
+    soundfile.write(tmp_path / "a.wav", x, rate, subtype="FLOAT")
+    heard, audio = read(tmp_path / "a.wav")
+    assert (audio.sample_rate_hz, audio.stream_rate_hz) == (rate, 16_000)
+    np.testing.assert_allclose(heard, soxr.resample(x, rate, 16_000), atol=1e-6)
+    middle = slice(8_000, 64_000)
+    np.testing.assert_allclose(heard[middle], tone(4.7, 16_000)[middle], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "tolerance"),
+    [
+        ("a.wav", "PCM_U8", 0.01),
+        ("a.wav", "PCM_16", 1e-4),
+        ("a.wav", "PCM_24", 1e-6),
+        ("a.wav", "PCM_32", 1e-6),
+        ("a.wav", "DOUBLE", 1e-6),
+        ("a.wav", "ULAW", 0.02),
+        ("a.flac", "PCM_16", 1e-4),
+        ("a.ogg", "VORBIS", 0.05),
+        ("a.opus", "OPUS", 0.05),
+        ("a.mp3", "MPEG_LAYER_III", 0.05),
+    ],
+)
+def test_every_format_and_depth_gives_the_same_sound(tmp_path, name, subtype, tolerance):
+    x = tone(1.0, 16_000)
+    container = "OGG" if name.endswith("opus") else None
+    soundfile.write(tmp_path / name, x, 16_000, subtype=subtype, format=container)
+    heard, audio = read(tmp_path / name)
+    assert (len(heard), audio.sample_rate_hz) == (16_000, 16_000)
+    assert np.abs(heard - x)[500:-500].max() < tolerance
+
+
+def test_channels_are_averaged(tmp_path):
+    x = np.stack([tone(0.1, 16_000, 100.0 * (c + 1)) for c in range(8)], axis=1)
+    soundfile.write(tmp_path / "a.wav", x, 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(read(tmp_path / "a.wav")[0], x.mean(axis=1), atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 16_000, 8, subtype="PCM_16") as file:
+        for _ in range(60):
+            file.write(np.zeros((160_000, 8), np.int16))  # ten minutes, 154 MB
+    tracemalloc.start()
+    with AudioFile(path) as audio:
+        longest = max(len(piece) for piece in audio.pieces())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert audio.heard_s == 600
+    assert longest == 64_000
+    assert peak < 8e6
+
+
+def test_many_channels_come_in_shorter_pieces(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros((3_000, 1_000), np.int16), 16_000)
+    with AudioFile(tmp_path / "a.wav") as audio:
+        assert [len(piece) for piece in audio.pieces()] == [1_048, 1_048, 904]
+
+
+def test_samples_that_are_no_numbers_become_zero_and_are_counted(tmp_path):
+    x = np.stack([tone(0.1, 16_000), 3 * tone(0.1, 16_000)], axis=1)
+    x[3, 0], x[4], x[5, 1], x[6] = np.nan, np.inf, -np.inf, np.nan
+    soundfile.write(tmp_path / "a.wav", x, 16_000, subtype="FLOAT")
+    heard, audio = read(tmp_path / "a.wav")
+    assert audio.replaced_samples == 2
+    expected = 2 * tone(0.1, 16_000)
+    expected[3:7] = x[3, 1], 0, x[5, 0], 0
+    np.testing.assert_allclose(heard, expected, atol=1e-6)
+
+
+def test_absurd_amplitudes_are_bounded(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([1e30, -1e30, 2.0]), 16_000, subtype="DOUBLE")
+    np.testing.assert_array_equal(read(tmp_path / "a.wav")[0], [32_768, -32_768, 2])
+
+
+def test_a_truncated_wav_gives_what_is_there(tmp_path):
+    x = tone(1.0, 16_000)
+    soundfile.write(tmp_path / "a.wav", x, 16_000, subtype="FLOAT")
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    heard, audio = read(tmp_path / "cut.wav")
+    assert 7_000 < len(heard) < 8_001
+    np.testing.assert_array_equal(heard, x[: len(heard)])
+    assert audio.heard_samples == len(heard)
+
+
+def test_a_wav_of_unknown_length_as_pipes_write_it(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[4:8] = data[40:44] = b"\xff" * 4
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(read(tmp_path / "a.wav")[0]) == 16_000
+
+
+def test_a_name_that_is_not_utf8_or_has_an_odd_suffix_can_be_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(0.1, 16_000), 16_000)
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n[bold].raw.wav")
+    os.rename(tmp_path / "a.wav", odd)
+    assert len(read(Path(odd))[0]) == 1_600
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("none.wav", lambda p: None, "no such file or directory"),
+        ("folder.wav", lambda p: p.mkdir(), "not a file"),
+        ("pipe.wav", os.mkfifo, "not a file"),
+        ("empty.wav", lambda p: _write(p, b""), "empty file"),
+        ("text.wav", lambda p: _write(p, b"hello\n" * 99), "format not recognised"),
+        ("text.mp3", lambda p: _write(p, b"hello\n" * 99), "format not recognised"),
+        ("text.raw", lambda p: _write(p, b"hello\n" * 99), "format not recognised"),
+        ("slow.wav", lambda p: soundfile.write(p, np.zeros(9), 1), "recorded at 1 Hz"),
+        ("fast.wav", lambda p: soundfile.write(p, np.zeros(9), 2_000_000), "at 2000000 Hz"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_that_says_which_and_why(tmp_path, name, make, reason):
+    make(tmp_path / name)
+    with pytest.raises(AudioError, match=reason) as caught:
+        AudioFile(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_with_a_null_is_refused():
+    with pytest.raises(AudioError, match="null"):
+        AudioFile("a\0b.wav")
+
+
+def test_damage_says_where_it_begins(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 12)
+    soundfile.write(tmp_path / "a.flac", noise, 16_000)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(AudioError, match=r"damaged after 8\.00 s: flac decoder lost sync"):
+        read(tmp_path / "a.flac")
+
+
+def test_resample_takes_empty_pieces():
+    x = tone(0.5, 44_100)
+    pieces = [x[:0], x[:1], x[1:9_000], x[9_000:], x[:0]]
+    heard = np.concatenate(list(resample(pieces, 44_100, 16_000)))
+    np.testing.assert_allclose(heard, soxr.resample(x, 44_100, 16_000), atol=1e-6)
+
+
+def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tone(1.0, 16_000), 16_000)
+    data = path.read_bytes()
+    path.write_bytes(data[:2_000] + b"junk" * 200 + data[2_000:])
+    program = f"""
+import os, soundfile
+from sssm.audio import AudioFile
+with AudioFile({str(path)!r}) as audio:
+    print(sum(map(len, audio.pieces())))
+os.write(2, b"--")
+with soundfile.SoundFile({str(path)!r}) as file:
+    file.read()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    quiet, noisy = done.stderr.split("--")
+    assert int(done.stdout) > 8_000
+    assert quiet == ""
+    assert "resync" in noisy, "the decoder has fallen silent: AudioFile need not silence it"
+
+
+def test_folders_are_searched_and_sorted(tmp_path):
+    for name in ["b.WAV", "a/z.opus", "a/b/c.mp3", "notes.txt", "._b.wav", "a/x.ogg", "c.flac"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a/ring").symlink_to(tmp_path)
+    found = find_recordings(tmp_path, pytest.fail)
+    assert found == ["a/b/c.mp3", "a/x.ogg", "a/z.opus", "b.WAV", "c.flac"]
+    errors: list[OSError] = []
+    assert find_recordings(tmp_path / "none", errors.append) == []
+    assert errors[0].filename == str(tmp_path / "none")

@@ -1,0 +1,39 @@
+import pytest
+
+from sssm.config import ModelConfig
+
+
+def test_a_config_survives_being_written():
+    config = ModelConfig(labels=("yes", "no"), channels=8)
+    assert ModelConfig.from_dict(config.to_dict()) == config
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(ValueError, match=r"unknown settings \['chanels'\]"):
+        ModelConfig.from_dict({"labels": ["yes"], "chanels": 3})
+
+
+def test_labels_are_needed():
+    with pytest.raises(ValueError, match="labels are missing"):
+        ModelConfig.from_dict({})
+
+
+@pytest.mark.parametrize("labels", [(), ("yes", "yes"), ("yes", ""), (3,)])
+def test_labels_are_distinct_words(labels):
+    with pytest.raises(ValueError, match="labels"):
+        ModelConfig(labels=labels)
+
+
+@pytest.mark.parametrize("name", ["sample_rate_hz", "bands", "channels", "state_size", "depth"])
+@pytest.mark.parametrize("value", [0, 10**9, 2.0, True])
+def test_sizes_are_whole_and_bounded(name, value):
+    with pytest.raises(ValueError, match=name):
+        ModelConfig(labels=("yes",), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("front", "mel"), ("layer", "lstm"), ("layer", "s4"), ("dropout", 1.0)]
+)
+def test_what_cannot_be_built_is_refused(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        ModelConfig(labels=("yes",), **{setting: value})

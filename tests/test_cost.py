@@ -1,0 +1,31 @@
+from sssm.config import ModelConfig
+from sssm.cost import macs_per_s, parameters, state_bytes
+from sssm.model import KeywordModel
+
+CONFIG = ModelConfig(labels=("a", "b", "c"), bands=5, channels=7, state_size=2, depth=2)
+
+
+def test_parameters_are_those_of_the_layers():
+    K, H, N, classes = 5, 7, 2, 3
+    front = 7 * K  # centre, width, gain's time and share, scale, shift, unheard
+    block = H * (2 * N + 2 * N + 2) + 2 * H * H + 2 * H  # poles, C, D, dt; the mix
+    expected = front + K * H + H + 2 * block + H + (H + 1) * classes + classes
+    assert parameters(KeywordModel(CONFIG)) == expected
+
+
+def test_state_bytes_are_those_of_one_stream():
+    K, H, N, classes, depth = 5, 7, 2, 3, 2
+    numbers = 4 * K + 2 * K + depth * 2 * H * N + H + 2 * classes
+    model = KeywordModel(CONFIG)
+    assert state_bytes(model) == 4 * numbers + 2 * 8  # and two counters
+    assert state_bytes(model) == state_bytes(model.at_rate(8_000))
+
+
+def test_macs_are_those_of_the_recurrence():
+    K, H, N, classes, depth = 5, 7, 2, 3, 2
+    at_16_khz = K * (4 + 1 + 4 + 2)
+    at_400_hz = K * 2
+    block = H * 2 + H * (N * (4 + 2 + 2) + 1) + H + H * 2 * H + H
+    at_100_hz = K * 4 + K * H + depth * block + H * 4 + H * classes
+    expected = 16_000 * at_16_khz + 400 * at_400_hz + 100 * at_100_hz
+    assert macs_per_s(KeywordModel(CONFIG)) == expected == 943_400

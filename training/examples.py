@@ -1,0 +1,149 @@
+"""Batches: batch k is a function of the seed and of k, so a run can go on from any step."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training import augment
+from training.corpus import SAMPLE_RATE_HZ, Corpus
+from training.labels import SILENCE, UNKNOWN, LabelSet
+from training.pools import NoisePool, SentencePool, WordPool
+from training.recipe import Recipe
+from training.vocabulary import BLANK, Vocabulary
+
+
+class Batch(NamedTuple):
+    """Clips of one step."""
+
+    samples: Tensor  # (batch, samples, 1) float32
+    label: Tensor  # (batch,) class
+    bandwidth_hz: Tensor  # (batch,) up to where the clip was let through
+    word: Tensor  # (batch,) column of the word head, or -1
+    phones: Tensor  # (batch, longest) padded with the blank
+    phone_count: Tensor  # (batch,) 0 where the phones are not known
+
+
+class Clip(NamedTuple):
+    """One recording before augmentation."""
+
+    samples: np.ndarray  # float32
+    words: list[str] | None  # what is said, None where that is not known
+
+
+class Examples(Dataset[Batch]):
+    """The batches of a run, by number.
+
+    Args:
+        corpus: recordings; only those of split `training` are read.
+        labels: classes.
+        vocabulary: of the auxiliary heads.
+        recipe: shares, probabilities and ranges.
+        rank: of this process among those that train together.
+    """
+
+    def __init__(
+        self, corpus: Corpus, labels: LabelSet, vocabulary: Vocabulary, recipe: Recipe, rank: int
+    ):
+        self.corpus, self.labels, self.vocabulary = corpus, labels, vocabulary
+        self.recipe, self.rank = recipe, rank
+        training = corpus.where(source="commands", split="training")
+        self.words = WordPool(corpus, training, recipe.balance)
+        self.noise = NoisePool(corpus)
+        self.sentences = SentencePool(corpus, avoid=labels.keywords)
+        phrases = corpus.where(source="phrases", split="training")
+        self.phrases = WordPool(corpus, phrases, 0.0)
+        self.shares = self._class_shares()
+
+    def __len__(self) -> int:
+        return self.recipe.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.recipe.seed, self.rank, step])
+        rows = []
+        for label in rng.choice(len(self.shares), size=self.recipe.batch, p=self.shares):
+            rows.append((label, *self._row(self.labels.labels[label], rng)))
+        return self._stack(rows)
+
+    def log_prior(self) -> Tensor:
+        """(classes,) log of how much more often than on average a class is drawn."""
+        return torch.tensor(np.log(self.shares * len(self.shares)), dtype=torch.float32)
+
+    def _class_shares(self) -> np.ndarray:
+        """Share of every class in a batch."""
+        silence = self.recipe.silence_share if self.labels.silence else 0.0
+        unknown = self.recipe.unknown_share if self.labels.unknown else 0.0
+        counts = np.array([self.words.count(w) for w in self.labels.keywords], float)
+        keywords = counts**self.recipe.balance
+        keywords *= (1 - silence - unknown) / keywords.sum()
+        rest = [unknown] * self.labels.unknown + [silence] * self.labels.silence
+        return np.concatenate([keywords, rest])
+
+    def _row(self, label: str, rng: np.random.Generator) -> tuple[np.ndarray, float, Clip]:
+        """Augmented samples, their bandwidth, and the clip that they were made of."""
+        recipe, length = self.recipe, int(self.recipe.clip_s * SAMPLE_RATE_HZ)
+        clip = self._clip(label, rng)
+        x = clip.samples
+        if label != SILENCE:
+            factor = 1 + rng.uniform(-1, 1) * recipe.speed_range
+            chance = rng.random()
+            if chance < recipe.speed:
+                x = augment.speed(x, factor)
+            elif chance < recipe.speed + recipe.pitch:
+                x = augment.pitch(x, factor)
+        most = max(recipe.shift_s * SAMPLE_RATE_HZ, (length - len(x)) / 2)
+        shift = int(rng.uniform(-1, 1) * most)
+        x = augment.place(x, length, shift)
+        if rng.random() < recipe.time_mask:
+            x = augment.mask_time(x, rng, longest_s=0.1)
+        if self.noise.exists and label != SILENCE and rng.random() < recipe.noise:
+            snr_db = rng.uniform(recipe.snr_low_db, recipe.snr_high_db)
+            x = augment.add_noise(x, self.noise.draw(length, rng), snr_db)
+        system = augment.random_system(
+            rng, room=recipe.room, low_pass=recipe.low_pass, notch=recipe.notch, tilt=recipe.tilt
+        )
+        x = augment.through(x, system)
+        x = augment.gain(x, rng.uniform(recipe.gain_low_db, recipe.gain_high_db))
+        return x, system.bandwidth_hz, clip
+
+    def _clip(self, label: str, rng: np.random.Generator) -> Clip:
+        if label == SILENCE:
+            return Clip(self._silence(rng), None)
+        if label != UNKNOWN:
+            return Clip(self.words.draw(label, rng), [label])
+        chance = rng.random()
+        if self.sentences.exists and chance < self.recipe.sentence_share:
+            return Clip(*self.sentences.draw(rng))
+        phrases = self.recipe.sentence_share + self.recipe.phrase_share
+        pool = self.phrases if self.phrases.exists and chance < phrases else self.words
+        word = pool.draw_word(rng, avoid=self.labels.keywords)
+        return Clip(pool.draw(word, rng), None if word == UNKNOWN else [word])
+
+    def _silence(self, rng: np.random.Generator) -> np.ndarray:
+        """A piece of noise; now and then next to nothing, as some microphones give."""
+        length = int(self.recipe.clip_s * SAMPLE_RATE_HZ)
+        if not self.noise.exists or rng.random() < 0.15:
+            level = 10 ** rng.uniform(-6, -3.5) if rng.random() < 0.5 else 0.0
+            return (level * rng.standard_normal(length)).astype(np.float32)
+        return self.noise.draw(length, rng)
+
+    def _stack(self, rows: list[tuple[int, np.ndarray, float, Clip]]) -> Batch:
+        words, phones = [], []
+        for _, _, _, clip in rows:
+            single = clip.words is not None and len(clip.words) == 1
+            words.append(self.vocabulary.word(clip.words[0]) if single and clip.words else -1)
+            phones.append((self.vocabulary.phones(clip.words) if clip.words else None) or [])
+        longest = max(1, *(len(row) for row in phones))
+        padded = torch.full((len(rows), longest), BLANK)
+        for n, row in enumerate(phones):
+            padded[n, : len(row)] = torch.tensor(row)
+        return Batch(
+            torch.from_numpy(np.stack([row[1] for row in rows]))[..., None],
+            torch.tensor([int(row[0]) for row in rows]),
+            torch.tensor([row[2] for row in rows]),
+            torch.tensor(words),
+            padded,
+            torch.tensor([len(row) for row in phones]),
+        )

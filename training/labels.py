@@ -1,0 +1,47 @@
+"""Label sets: which classes a model has, and which class a recording is of."""
+
+from dataclasses import dataclass
+
+from training.corpus import Corpus
+from training.speech_commands import CORE_WORDS
+
+UNKNOWN = "_unknown_"
+SILENCE = "_silence_"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Classes of a model, keywords first.
+
+    Attributes:
+        keywords: each a word of the corpus.
+        unknown: whether other words are a class.
+        silence: whether no word is a class.
+    """
+
+    keywords: tuple[str, ...]
+    unknown: bool
+    silence: bool
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names in the order of the model's columns."""
+        return self.keywords + (UNKNOWN,) * self.unknown + (SILENCE,) * self.silence
+
+
+def label_set(name: str, corpus: Corpus) -> LabelSet:
+    """`sc12` (ten words, unknown, silence), `sc35` (all words), or `folder` (a user's own).
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    words = sorted({e.word for e in corpus.entries if e.source == "commands"})
+    if name == "sc12":
+        return LabelSet(CORE_WORDS, unknown=True, silence=True)
+    if name == "sc35":
+        return LabelSet(tuple(words), unknown=False, silence=False)
+    if name == "folder":
+        noise = any(e.source == "background" for e in corpus.entries)
+        keywords = tuple(word for word in words if word not in (UNKNOWN, SILENCE))
+        return LabelSet(keywords, UNKNOWN in words, noise or SILENCE in words)
+    raise ValueError(f"labels must be sc12, sc35 or folder, got {name!r}")

@@ -1,0 +1,150 @@
+"""Where clips are drawn from: words, sentences, noise.  All of split `training`."""
+
+import numpy as np
+
+from training import augment
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
+
+SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
+EDGE_S = 0.03  # kept around a cut, and faded
+SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
+
+
+class WordPool:
+    """Recordings of single words.
+
+    Args:
+        corpus: recordings.
+        numbers: of the entries to draw from.
+        balance: exponent of a word's count in how often `draw_word` gives it.
+    """
+
+    def __init__(self, corpus: Corpus, numbers: list[int], balance: float):
+        self._corpus = corpus
+        self._by_word: dict[str, list[int]] = {}
+        for n in numbers:
+            self._by_word.setdefault(corpus.entries[n].word, []).append(n)
+        self._balance = balance
+        self._shares: dict[tuple[str, ...], tuple[list[str], np.ndarray]] = {}
+
+    @property
+    def exists(self) -> bool:
+        return bool(self._by_word)
+
+    def count(self, word: str) -> int:
+        """Recordings of a word."""
+        return len(self._by_word.get(word, ()))
+
+    def draw_word(self, rng: np.random.Generator, *, avoid: tuple[str, ...]) -> str:
+        """A word that is not to be avoided."""
+        if avoid not in self._shares:
+            words = sorted(self._by_word.keys() - set(avoid))
+            weights = np.array([self.count(word) for word in words], float) ** self._balance
+            self._shares[avoid] = words, weights / weights.sum()
+        words, shares = self._shares[avoid]
+        return words[rng.choice(len(words), p=shares)]
+
+    def draw(self, word: str, rng: np.random.Generator) -> np.ndarray:
+        """Samples of one recording of a word; of a longer one than a second, the loudest second."""
+        numbers = self._by_word[word]
+        x = as_float(self._corpus[numbers[rng.integers(len(numbers))]])
+        if len(x) <= 1.5 * SAMPLE_RATE_HZ:
+            return x
+        energy = np.cumsum(np.square(x, dtype=np.float64))
+        start = int(np.argmax(energy[SAMPLE_RATE_HZ:] - energy[:-SAMPLE_RATE_HZ]))
+        return x[start : start + SAMPLE_RATE_HZ]
+
+
+class NoisePool:
+    """Pieces of background recordings and of everyday sounds."""
+
+    def __init__(self, corpus: Corpus):
+        self._corpus = corpus
+        background = corpus.where(source="background", split="training")
+        noise = corpus.where(source="noise", split="training")
+        self._background, self._noise = background, noise
+
+    @property
+    def exists(self) -> bool:
+        return bool(self._background or self._noise)
+
+    def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """`length` samples; the held out part of a background recording is never read."""
+        background = not self._noise or (bool(self._background) and rng.random() < 0.5)
+        numbers = self._background if background else self._noise
+        x = self._corpus[numbers[rng.integers(len(numbers))]]
+        if background:
+            x = x[: int(len(x) * (1 - BACKGROUND_HELD_OUT))]
+        if len(x) <= length:
+            return np.resize(as_float(x), length) if len(x) else np.zeros(length, np.float32)
+        start = rng.integers(len(x) - length)
+        return as_float(x[start : start + length])
+
+
+class SentencePool:
+    """Words cut from sentences: one, some in a row, or whatever falls into one second.
+
+    Args:
+        corpus: recordings.
+        avoid: words that no piece may hold, nor what sounds like them.
+    """
+
+    def __init__(self, corpus: Corpus, *, avoid: tuple[str, ...]):
+        self._corpus = corpus
+        self._avoid = {w for word in avoid for w in (word, *SOUNDS_LIKE.get(word, ()))}
+        self._sentences: list[tuple[int, list[Spoken]]] = []
+        self._places: dict[str, list[tuple[int, int]]] = {}  # word -> (sentence, position)
+        for n in corpus.where(source="speech", split="training"):
+            words = corpus.words.get(corpus.entries[n].path, [])
+            for position, spoken in enumerate(words):
+                duration_s = (spoken.end - spoken.start) / SAMPLE_RATE_HZ
+                if SHORTEST_S <= duration_s <= LONGEST_S and spoken.word not in self._avoid:
+                    place = (len(self._sentences), position)
+                    self._places.setdefault(spoken.word, []).append(place)
+            self._sentences.append((n, words))
+        self._words = sorted(self._places)
+        weights = np.sqrt([len(self._places[word]) for word in self._words])
+        self._shares = weights / weights.sum() if len(weights) else weights
+
+    @property
+    def exists(self) -> bool:
+        return bool(self._words)
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, list[str] | None]:
+        """Samples of at most about a second, and the words in it where all of them are whole."""
+        word = self._words[rng.choice(len(self._words), p=self._shares)]
+        places = self._places[word]
+        sentence, position = places[rng.integers(len(places))]
+        n, words = self._sentences[sentence]
+        chance = rng.random()
+        if chance < 0.15:
+            middle = (words[position].start + words[position].end) // 2
+            start = max(0, middle - int(rng.uniform(0.3, 0.7) * SAMPLE_RATE_HZ))
+            end = start + SAMPLE_RATE_HZ
+            if not any(w.word in self._avoid for w in words if w.end > start and w.start < end):
+                return as_float(self._corpus[n][start:end]), None
+        last = position
+        if chance > 0.6:
+            last = self._extend(words, position)
+        return self._cut(n, words[position : last + 1])
+
+    def _extend(self, words: list[Spoken], position: int) -> int:
+        """Last of the words that follow within a second, without one to avoid."""
+        last = position
+        for later in range(position + 1, len(words)):
+            too_long = words[later].end - words[position].start > 0.95 * SAMPLE_RATE_HZ
+            if too_long or words[later].word in self._avoid:
+                break
+            last = later
+        return last
+
+    def _cut(self, n: int, words: list[Spoken]) -> tuple[np.ndarray, list[str]]:
+        edge = int(EDGE_S * SAMPLE_RATE_HZ)
+        start, end = max(0, words[0].start - edge), words[-1].end + edge
+        x = augment.fade(as_float(self._corpus[n][start:end]), edge)
+        return x, [spoken.word for spoken in words]
+
+
+def as_float(x: np.ndarray) -> np.ndarray:
+    """int16 to float32 in [-1, 1)."""
+    return x.astype(np.float32) / np.float32(32768)

@@ -1,0 +1,51 @@
+"""Progress of a long run: a bar with its ETA in a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Steps of a run.
+
+    Args:
+        first: step where it goes on.
+        steps: where it ends.
+    """
+
+    def __init__(self, first: int, steps: int):
+        self._first, self._steps, self._start = first, steps, time.monotonic()
+        self._console = Console(stderr=True)
+        columns = (
+            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
+        )  # fmt: skip
+        terminal = self._console.is_terminal
+        self._bar = Bar(*columns, console=self._console) if terminal else None
+        self._task = self._bar.add_task("", total=steps, completed=first) if self._bar else None
+
+    def __enter__(self) -> "Progress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, step: int, values: dict[str, float]) -> None:
+        """Where the run is, and its latest numbers."""
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=step, description=numbers)
+            return
+        pace = (time.monotonic() - self._start) / (step - self._first)
+        left = timedelta(seconds=round(pace * (self._steps - step)))
+        print(f"{step}/{self._steps}  {pace:.2f} s a step, {left} left  {numbers}", file=sys.stderr)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(line, highlight=False)

@@ -1,0 +1,131 @@
+"""Every number of a training run, by preset, each to be overridden by KEY=VALUE."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What to train, on what, for how long.
+
+    Attributes:
+        labels: `sc12`, `sc35`, or `folder` for one's own words.
+        front, layer, bands, channels, state_size, depth, dropout: of `sssm.config.ModelConfig`.
+        steps: batches until the end of the cosine.
+        batch: clips a step and device.
+        clip_s: seconds of a clip.
+        lr: of AdamW at its highest.
+        ssm_lr: the same for A, dt, and the bank's modes, which have no weight decay either.
+        weight_decay: of everything else.
+        warmup: steps in which the rates rise.
+        clip_norm: largest norm of a gradient.
+        ema: decay of the moving average of the weights, which is what is saved.
+        seed: batch k is a function of it and of k.
+        balance: exponent of a word's count in how often it is drawn: 0 all alike, 1 as they come.
+        unknown_share, silence_share: of the clips of a batch.
+        sentence_share, phrase_share: of the `_unknown_` clips, cut from sentences, or wake words.
+        vocabulary: words of the word head.
+        word_weight, phone_weight: of the two auxiliary losses; 0 leaves the head out.
+        speed, pitch: probability of changing it, by at most `speed_range`.
+        noise: probability of background noise, at 0 dB + `snr_low_db` to `snr_high_db`.
+        room, low_pass, notch, tilt, time_mask: probability of each.
+        shift_s: the word moves by at most this; a clip shorter than `clip_s` goes anywhere.
+        gain_low_db, gain_high_db: range of the gain.
+        save_every, validate_every, log_every: steps.
+    """
+
+    labels: str = "sc12"
+    front: str = "filterbank"
+    layer: str = "s4d"
+    bands: int = 64
+    channels: int = 96
+    state_size: int = 8
+    depth: int = 5
+    dropout: float = 0.05
+    steps: int = 10_000
+    batch: int = 64
+    clip_s: float = 1.0
+    lr: float = 4e-3
+    ssm_lr: float = 1e-3
+    weight_decay: float = 0.02
+    warmup: int = 300
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    seed: int = 0
+    balance: float = 0.35
+    unknown_share: float = 0.25
+    silence_share: float = 0.05
+    sentence_share: float = 0.45
+    phrase_share: float = 0.08
+    vocabulary: int = 400
+    word_weight: float = 0.4
+    phone_weight: float = 0.2
+    speed: float = 0.5
+    pitch: float = 0.15
+    speed_range: float = 0.12
+    noise: float = 0.5
+    snr_low_db: float = 5.0
+    snr_high_db: float = 30.0
+    room: float = 0.15
+    low_pass: float = 0.25
+    notch: float = 0.2
+    tilt: float = 0.3
+    time_mask: float = 0.3
+    shift_s: float = 0.1
+    gain_low_db: float = -15.0
+    gain_high_db: float = 6.0
+    save_every: int = 200
+    validate_every: int = 1_000
+    log_every: int = 50
+
+    def override(self, settings: Sequence[str]) -> "Recipe":
+        """A copy with KEY=VALUE settings.
+
+        Raises:
+            ValueError: an unknown key (its near ones are listed), or a value of another kind.
+        """
+        known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
+        changed: dict[str, Any] = {}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if key not in known or not equals:
+                near = difflib.get_close_matches(key, known, n=3, cutoff=0.4)
+                hint = f"; did you mean {', '.join(near)}?" if near else ""
+                raise ValueError(f"{setting!r} is no KEY=VALUE setting{hint}")
+            try:
+                changed[key] = known[key](value)
+            except ValueError:
+                raise ValueError(f"{setting}: {key} is {known[key].__name__}") from None
+        return replace(self, **changed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return asdict(self)
+
+
+PRESETS = {
+    "kws12-s4": Recipe(),
+    "kws35-s4": Recipe(labels="sc35", sentence_share=0.0, unknown_share=0.0, silence_share=0.0),
+    "own-words": Recipe(
+        labels="folder", steps=1_500, vocabulary=0, word_weight=0.0, phone_weight=0.0, lr=1e-3,
+        warmup=50, validate_every=250,
+    ),
+    "smoke": Recipe(
+        labels="folder", bands=16, channels=16, state_size=4, depth=2, steps=60, batch=16,
+        warmup=10, vocabulary=0, word_weight=0.0, phone_weight=0.0, ema=0.9, save_every=20,
+        validate_every=60, log_every=10,
+    ),
+}  # fmt: skip
+
+
+def preset(name: str) -> Recipe:
+    """Recipe of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
