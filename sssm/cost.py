@@ -27,24 +27,31 @@ def state_bytes(model: KeywordModel) -> int:
 def macs_per_s(model: KeywordModel) -> int:
     """Multiply-accumulates for one second of audio by the recurrence, one sample after the other.
 
-    At the sample rate, for each of the K modes: a h1 (4), b x (1), a h2 (4), b h1 (2).
-    At 400 Hz, for each mode: |h2|^2 (2).
-    At 100 Hz, for each mode: running mean (2), gain (1), scale (1); then the product K x H; the
-    blocks; norm (2 H), running mean (2 H) and the product H x classes.
+    A filterbank, for each of its K modes: a h1 (4), b x (1), a h2 (4), b h1 (2) a sample; |h2|^2
+    (2) a reading, 400 times a second; running mean (2), gain (1) and scale (1) a frame, 100 times a
+    second; then the product K x H.  Blocks at the rate of the samples: H to lift a sample instead.
+
     A block, for each of its H channels: norm (2), state-space model, activation (1), its 2 H
-    products of the mix and the gate (1).
+    products of the mix and the gate (1).  What reads a frame: norm (2 H), running mean (2 H), and
+    the product H x classes.
     """
     config = model.config
     K, H = config.bands, config.channels
     blocks = config.depth * H * (2 + _ssm_macs(config) + 1 + 2 * H + 1)
-    head = 4 * H + H * len(config.labels)
-    frame = 4 * K + K * H + blocks + head
-    return config.sample_rate_hz * 11 * K + READINGS_HZ * 2 * K + FRAMES_HZ * frame
+    read = 4 * H + H * len(config.labels)
+    if config.front == "samples":
+        return config.sample_rate_hz * (H + blocks) + FRAMES_HZ * read
+    bank = config.sample_rate_hz * 11 * K + READINGS_HZ * 2 * K
+    return bank + FRAMES_HZ * (4 * K + K * H + blocks + read)
 
 
 def _ssm_macs(config: ModelConfig) -> int:
-    """One step of one channel: for each mode dA h (4), dB x (2) and Re C h (2), then D x (1)."""
-    return 8 * config.state_size + 1
+    """One step of one channel: D x (1), and what each of its N modes costs.
+
+    S4D: dA h (4), dB x (2), Re C h (2).  S4, by theorem 2 of arXiv:2111.00396: Re R h (2) and
+    Q times their sum (2) besides.
+    """
+    return 1 + config.state_size * {"s4d": 8, "s4": 12}[config.layer]
 
 
 def _leaves(state: Any) -> list[Tensor]:

@@ -1,9 +1,9 @@
 """From samples to the scores of words: one causal recurrence, one decision every 10 ms."""
 
 import copy
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
-import torch
 from torch import Tensor, nn
 
 from sssm.config import ModelConfig
@@ -38,6 +38,9 @@ class KeywordModel(StreamingLayer[ModelState]):
         super().__init__()
         self.config = config
         H = config.channels
+        self.front: Any  # Filterbank or SampleFront
+        self.lift: nn.Module
+        blocks: Iterable[Block[Any]]
         if config.front == "filterbank":
             self.front = Filterbank(bands=config.bands, sample_rate_hz=config.sample_rate_hz)
             self.lift = nn.Linear(config.bands, H)
@@ -45,8 +48,8 @@ class KeywordModel(StreamingLayer[ModelState]):
         else:
             self.front = _samples_front(config)
             self.lift = nn.Identity()
-            blocks = iter(())
-        self.blocks = nn.ModuleList(blocks)
+            blocks = ()
+        self.blocks: Any = nn.ModuleList(blocks)  # of Block, which its type does not say
         self.pool = LeakyMean(
             channels=H, sample_rate_hz=FRAMES_HZ, start_s=0.1, slowest_s=SLOWEST_S
         )
@@ -86,6 +89,10 @@ class KeywordModel(StreamingLayer[ModelState]):
         """
         state = self.init_state(x.shape[0]) if state is None else state
         frames, front = self.front(x, state.front, bandwidth_hz)
+        if frames.shape[1] == 0:
+            nothing = frames.new_zeros(x.shape[0], 0, self.head.out_features)
+            features = frames.new_zeros(x.shape[0], 0, self.head.in_features)
+            return nothing, features, ModelState(front, *_copy(state[1:]))
         return self._after_front(frames, front, state)
 
     def step(self, x: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
@@ -93,13 +100,13 @@ class KeywordModel(StreamingLayer[ModelState]):
         frame, front = self.front.step(x, state.front)
         if frame.shape[1] == 0:
             logits = frame.new_zeros(x.shape[0], 0, self.head.out_features)
-            return logits, state._replace(front=front)
-        y, blocks = self.lift(frame[:, 0]), []
+            return logits, ModelState(front, *_copy(state[1:]))
+        y, blocks = self.lift(frame[:, 0]).to(frame.dtype), []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block.step(y, before)
             blocks.append(after)
         pooled, pool = self.pool.step(normalize(y), state.pool)
-        logits = self.head(pooled)[:, None]
+        logits = self.head(pooled)[:, None].to(pooled.dtype)
         clip = self.clip.listen(logits, state.clip)
         return logits, ModelState(front, tuple(blocks), pool, clip)
 
@@ -114,15 +121,23 @@ class KeywordModel(StreamingLayer[ModelState]):
     def _after_front(
         self, frames: Tensor, front: FilterbankState | SampleFrontState, state: ModelState
     ) -> tuple[Tensor, Tensor, ModelState]:
-        y, blocks = self.lift(frames), []
+        y, blocks = self.lift(frames).to(frames.dtype), []  # the residual stream stays exact
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block(y, before)
             blocks.append(after)
         features = normalize(y)
         pooled, pool = self.pool(features, state.pool)
-        logits = self.head(pooled)
+        logits = self.head(pooled).to(pooled.dtype)
         clip = self.clip.listen(logits, state.clip)
         return logits, features, ModelState(front, tuple(blocks), pool, clip)
+
+
+def _copy(state: Any) -> Any:
+    """The same state in tensors of its own, so that no two states share one."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    parts = [_copy(part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
 def _block_at_frames(config: ModelConfig) -> Block[Any]:

@@ -197,8 +197,8 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
             licence=str(values["licence"]), accuracy=dict(values["accuracy"]),
             thresholds=dict(values["thresholds"]), detector=dict(values["detector"]),
         )  # fmt: skip
-    except (ValueError, TypeError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"{path}: its card is damaged ({error})") from None
     if list(config.labels) != values["labels"]:
         raise ModelFileError(f"{path}: labels are not those of its config")
     return card, arrays

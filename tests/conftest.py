@@ -3,12 +3,27 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from sssm.weights import ModelCard, save_model
 
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    path.write_text(
-        '{"labels":["_silence_","_unknown_","yes","no"],"config":{"bands":8,"channels":8,"state_size":2,"depth":2}}'
+    """Untrained, and small enough that a second of audio takes it some milliseconds."""
+    labels = ("_silence_", "_unknown_", "yes", "no")
+    config = ModelConfig(labels=labels, bands=8, channels=8, state_size=2, depth=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = KeywordModel(config)
+    card = ModelCard(
+        config=config,
+        training_data="none: random weights",
+        licence="Apache-2.0",
+        accuracy={"validation": 0.25},
     )
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, model, card)
     return path

@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import pytest
+
 from sssm.config import ModelConfig
 from sssm.cost import macs_per_s, parameters, state_bytes
 from sssm.model import KeywordModel
@@ -29,3 +33,11 @@ def test_macs_are_those_of_the_recurrence():
     at_100_hz = K * 4 + K * H + depth * block + H * 4 + H * classes
     expected = 16_000 * at_16_khz + 400 * at_400_hz + 100 * at_100_hz
     assert macs_per_s(KeywordModel(CONFIG)) == expected == 943_400
+
+
+@pytest.mark.parametrize(("layer", "mode"), [("s4d", 4 + 2 + 2), ("s4", 4 + 2 + 2 + 2 + 2)])
+def test_macs_of_blocks_at_the_rate_of_the_samples(layer, mode):
+    H, N, classes, depth = 7, 2, 3, 2
+    block = H * 2 + H * (N * mode + 1) + H + H * 2 * H + H
+    expected = 16_000 * (H + depth * block) + 100 * (H * 4 + H * classes)
+    assert macs_per_s(KeywordModel(replace(CONFIG, front="samples", layer=layer))) == expected

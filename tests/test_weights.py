@@ -127,6 +127,14 @@ def unknown_setting(arrays, metadata):
     metadata["config"] = json.dumps(json.loads(metadata["config"]) | {"chanels": 1})
 
 
+def no_config(arrays, metadata):
+    metadata["config"] = "[]"
+
+
+def no_accuracy(arrays, metadata):
+    metadata["accuracy"] = "3"
+
+
 def endless(arrays, metadata):
     metadata["config"] = json.dumps(json.loads(metadata["config"]) | {"channels": 10**9})
 
@@ -157,6 +165,8 @@ def no_card(arrays, metadata):
         (another_type, "weight head.bias is float64"),
         (newer, "format version 2"),
         (unknown_setting, r"unknown settings \['chanels'\]"),
+        (no_config, "its card is damaged"),
+        (no_accuracy, "its card is damaged"),
         (endless, "channels must be a whole number from 1 to"),
         (other_labels, "labels are not those of its config"),
         (unknown_metadata, "unknown metadata 'author'"),

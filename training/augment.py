@@ -81,7 +81,7 @@ def fade(x: np.ndarray, samples: int) -> np.ndarray:
 
 
 class Spectrum(NamedTuple):
-    """A random linear system: what it does to the spectrum, and how far up it lets sound through."""
+    """A linear system: what it does to the spectrum, and how far up it lets sound through."""
 
     gain: np.ndarray  # complex, one value a frequency of a transform of `FFT_SIZE`
     bandwidth_hz: float
@@ -91,7 +91,9 @@ FFT_SIZE = 20_480  # a second and the longest room response
 _FREQUENCIES = scipy.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE_HZ).astype(np.float32)
 
 
-def random_system(rng: np.random.Generator, *, room: float, low_pass: float, notch: float, tilt: float) -> Spectrum:
+def random_system(
+    rng: np.random.Generator, *, room: float, low_pass: float, notch: float, tilt: float
+) -> Spectrum:
     """A room, a band limit, a missing band and a tilt, each with its probability; one product."""
     gain = np.ones(len(_FREQUENCIES), np.complex64)
     bandwidth_hz = float(SAMPLE_RATE_HZ)
@@ -104,7 +106,7 @@ def random_system(rng: np.random.Generator, *, room: float, low_pass: float, not
     if rng.random() < notch:
         width = rng.uniform(200, 1_200)
         low = rng.uniform(100, 6_000)
-        gain = gain * ((_FREQUENCIES < low) | (_FREQUENCIES > low + width))
+        gain = gain * (abs(_FREQUENCIES - (low + width / 2)) > width / 2)
     if rng.random() < low_pass:
         edge = rng.uniform(3_400, 3_950)
         gain = gain / np.sqrt(1 + (_FREQUENCIES / edge) ** 80).astype(np.float32)
@@ -127,8 +129,14 @@ def room_response(rng: np.random.Generator) -> np.ndarray:
 
 def through(x: np.ndarray, system: Spectrum) -> np.ndarray:
     """`x` after a linear system, cut to its own length."""
-    y = scipy.fft.irfft(scipy.fft.rfft(x, FFT_SIZE) * system.gain, FFT_SIZE)
-    return y[: len(x)].astype(np.float32)
+    if len(x) <= SAMPLE_RATE_HZ:
+        y = scipy.fft.irfft(scipy.fft.rfft(x, FFT_SIZE) * system.gain, FFT_SIZE)
+        return y[: len(x)].astype(np.float32)
+    before = FFT_SIZE // 4  # of the response: a band limit also acts ahead of its input
+    response = np.roll(scipy.fft.irfft(system.gain, FFT_SIZE), before)
+    size = scipy.fft.next_fast_len(len(x) + FFT_SIZE, real=True)
+    y = scipy.fft.irfft(scipy.fft.rfft(x, size) * scipy.fft.rfft(response, size), size)
+    return y[before : before + len(x)].astype(np.float32)
 
 
 def add_noise(x: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:

@@ -1,26 +1,33 @@
 """All recordings of a data folder as one int16 memory map at 16 kHz, decoded once.
 
-The table beside it says of every recording where it starts, how long it is, where it comes from
+The entries say of every recording where it starts, how long it is, where it comes from
 (`commands`, `speech`, `phrases`, `noise`, `background`), its split, its word and its speaker.
 """
 
 import csv
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
-import soxr
+from rich.console import Console
 from rich.progress import track
 
+from sssm.audio import AudioError, AudioFile, resample
+from training import own_words as own
 from training import speech_commands
+from training.speech_commands import Recording
 
 SAMPLE_RATE_HZ = 16_000
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 BACKGROUND_HELD_OUT = 0.2  # last part of every background recording, for evaluation alone
+CACHE = ".sssm-cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Entry:
     path: str  # relative to the data folder
     source: str
     split: str
-    word: str  # of a command or a user's folder, else ""
+    word: str  # of a command, a phrase or a user's folder, else ""
     speaker: str
     start: int = 0  # samples
     length: int = 0
@@ -45,18 +52,26 @@ class Spoken(NamedTuple):
 
 
 class Corpus:
-    """Recordings in memory order; `corpus[n]` is the samples of entry n, int16."""
+    """Recordings in memory order; `corpus[n]` is the samples of entry n, int16.
 
-    def __init__(
-        self, samples: np.ndarray, entries: list[Entry], words: dict[str, list[Spoken]]
-    ):
-        self.samples = samples
+    Args:
+        audio: file of all samples.
+        entries: what is in it.
+        words: of the sentences that could be aligned, by path.
+    """
+
+    def __init__(self, audio: Path, entries: list[Entry], words: dict[str, list[Spoken]]):
+        self._audio = audio
+        self._samples = np.memmap(audio, np.int16, mode="r")
         self.entries = entries
-        self.words = words  # by path, of the sentences that could be aligned
+        self.words = words
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a loader's process opens the file itself
+        return type(self), (self._audio, self.entries, self.words)
 
     def __getitem__(self, n: int) -> np.ndarray:
         entry = self.entries[n]
-        return self.samples[entry.start : entry.start + entry.length]
+        return self._samples[entry.start : entry.start + entry.length]
 
     def where(self, *, source: str, split: str) -> list[int]:
         """Numbers of the entries of a source in a split."""
@@ -68,123 +83,160 @@ class Corpus:
 
 
 def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpus:
-    """Corpus of `root`, from its cache where that is newer than the recordings' list.
+    """Corpus of `root`, decoded if a recording came, went or changed since the last time.
 
     Args:
-        root: a folder that holds `SpeechCommands`, and may hold `speech`, `phrases` and `noise`; or
+        root: a folder that holds `SpeechCommands`, and may hold `speech`, `words` and `noise`; or
             with `own_words` one folder a word.
         own_words: see `root`.
         download: fetch Speech Commands where it is missing.
 
     Raises:
-        ValueError: nothing to read, or a recording that cannot be read.
+        ValueError: nothing to read, a recording that cannot be read, no place for the cache.
     """
     entries = _own_words(root) if own_words else _published(root, download)
-    listing = json.dumps([asdict(entry) for entry in entries])
-    digest = hashlib.sha256(listing.encode()).hexdigest()[:16]
-    cache = root / ".sssm-cache"
-    audio, table = cache / f"{digest}.int16", cache / f"{digest}.json"
-    if not table.is_file():
-        cache.mkdir(exist_ok=True)
-        _decode(root, entries, audio, table)
-    places = json.loads(table.read_text())
+    digest = _digest(root, entries)
+    audio, table = root / CACHE / "recordings.int16", root / CACHE / "recordings.json"
+    lengths = _cached_lengths(audio, table, digest)
+    if lengths is None:
+        try:
+            lengths = _decode(root, entries, audio, table, digest)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ValueError(f"{root / CACHE}: cannot be written ({reason})") from None
+    starts = np.cumsum([0, *lengths]).tolist()
     entries = [
-        Entry(**asdict(entry) | {"start": start, "length": length})
-        for entry, (start, length) in zip(entries, places, strict=True)
+        replace(entry, start=start, length=length)
+        for entry, start, length in zip(entries, starts, lengths, strict=False)
+        if length
     ]
-    samples = np.memmap(audio, np.int16, mode="r")
-    return Corpus(samples, entries, _spoken_words(root / "speech" / "words.csv"))
-
-
-def _published(root: Path, download: bool) -> list[Entry]:
-    entries = [
-        Entry(str(found.path.relative_to(root)), "commands", found.split, found.word, found.speaker)
-        for found in speech_commands.recordings(root, download=download)
-    ]
-    background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
-    entries += [_entry(root, path, "background", "training") for path in background]
-    noise = root / "noise"
-    if noise.is_dir():
-        for row in _rows(noise / "splits.csv"):
-            entries.append(_entry(root, noise / row["path"], "noise", row["split"]))
-    speech = root / "speech"
-    if speech.is_dir():
-        for row in _rows(speech / "transcripts.csv"):
-            speaker = row["path"].split("-")[0]
-            entries.append(Entry(f"speech/{row['path']}", "speech", row["split"], "", speaker))
-    phrases = sorted((root / "words").glob("*/*.wav"))
-    for path in phrases:
-        word = path.parent.name.replace("_", " ")
-        entries.append(Entry(str(path.relative_to(root)), "phrases", "training", word, path.stem))
-    return entries
-
-
-def _own_words(root: Path) -> list[Entry]:
-    """One folder a word; a speaker's clips, or else each clip, go by hash into one split."""
-    entries = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        if folder.name == "_background_noise_":
-            entries += [_entry(root, path, "background", "training") for path in paths]
-            continue
-        if folder.name.startswith("."):
-            continue
-        for path in paths:
-            speaker = path.name.split("_nohash_")[0] if "_nohash_" in path.name else path.stem
-            split = "validation" if _hash_share(speaker) < 0.15 else "training"
-            entries.append(
-                Entry(str(path.relative_to(root)), "commands", split, folder.name, speaker)
-            )
-    if not any(entry.source == "commands" for entry in entries):
-        raise ValueError(f"{root}: no folder of recordings, one folder a word is expected")
-    return entries
-
-
-def _decode(root: Path, entries: list[Entry], audio: Path, table: Path) -> None:
-    places, start = [], 0
-    unfinished = audio.with_suffix(".part")
-    with unfinished.open("wb") as out:
-        for entry in track(entries, description=f"decoding {root}"):
-            samples = read_int16(root / entry.path)
-            samples.tofile(out)
-            places.append((start, len(samples)))
-            start += len(samples)
-    unfinished.rename(audio)
-    table.write_text(json.dumps(places))
+    if not entries:
+        raise ValueError(f"{root}: no recording holds a sample")
+    times = root / "speech" / "words.csv"
+    return Corpus(audio, entries, _spoken_words(times) if times.is_file() else {})
 
 
 def read_int16(path: Path) -> np.ndarray:
     """Samples of a file at 16 kHz, channels averaged.
 
     Raises:
-        ValueError: the file cannot be read.
+        AudioError: the file cannot be read.
     """
+    with AudioFile(path) as audio:
+        pieces = audio.pieces()
+        if audio.stream_rate_hz != SAMPLE_RATE_HZ:
+            pieces = resample(pieces, audio.stream_rate_hz, SAMPLE_RATE_HZ)
+        parts = [np.clip(np.rint(x * 32768), -32768, 32767).astype(np.int16) for x in pieces]
+    return np.concatenate([np.zeros(0, np.int16), *parts])
+
+
+def _published(root: Path, download: bool) -> list[Entry]:
+    found = speech_commands.recordings(root, download=download)
+    entries = [_word(root, recording, "commands") for recording in found]
+    background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
+    entries += [_wordless(root, path, "background", "training") for path in background]
+    noise, speech = root / "noise", root / "speech"
+    for row in _rows(noise / "splits.csv") if noise.is_dir() else []:
+        entries.append(_wordless(root, noise / row["path"], "noise", row["split"]))
+    for row in _rows(speech / "transcripts.csv") if speech.is_dir() else []:
+        speaker = row["path"].split("-")[0]
+        entries.append(Entry(f"speech/{row['path']}", "speech", row["split"], "", speaker))
+    for path in sorted((root / "words").glob("*/*.wav")):
+        word = path.parent.name.replace("_", " ")
+        entries.append(_word(root, Recording(path, word, path.stem, "training"), "phrases"))
+    return entries
+
+
+def _own_words(root: Path) -> list[Entry]:
+    words, wordless = own.recordings(root)
+    entries = [_word(root, recording, "commands") for recording in words]
+    return entries + [_wordless(root, path, "background", "training") for path in wordless]
+
+
+def _word(root: Path, found: Recording, source: str) -> Entry:
+    path = found.path.relative_to(root).as_posix()
+    return Entry(path, source, found.split, found.word, found.speaker)
+
+
+def _wordless(root: Path, path: Path, source: str, split: str) -> Entry:
+    return Entry(path.relative_to(root).as_posix(), source, split, "", "")
+
+
+def _digest(root: Path, entries: Sequence[Entry]) -> str:
+    """Of what is listed, and of the size and date of every file."""
+    listing = hashlib.sha256()
+    for entry in entries:
+        try:
+            facts = os.stat(root / entry.path)
+        except OSError as error:
+            raise ValueError(f"{root / entry.path}: {(error.strerror or '').lower()}") from None
+        line = (*astuple(entry), facts.st_size, facts.st_mtime_ns)
+        listing.update(json.dumps(line).encode())
+    return listing.hexdigest()
+
+
+def _cached_lengths(audio: Path, table: Path, digest: str) -> list[int] | None:
+    """Samples of every entry, if the cache is whole and of these entries."""
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    mono = samples.mean(axis=1)
-    if rate != SAMPLE_RATE_HZ:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE_HZ)
-    return np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
+        cached = json.loads(table.read_text(encoding="utf-8"))
+        size = audio.stat().st_size
+    except (OSError, ValueError):
+        return None
+    if cached["digest"] != digest or size != 2 * sum(cached["lengths"]):
+        return None
+    return list(cached["lengths"])
+
+
+def _decode(
+    root: Path, entries: Sequence[Entry], audio: Path, table: Path, digest: str
+) -> list[int]:
+    """Write the cache.  Stopped at any time, it leaves the old one, or none; never a wrong one."""
+    audio.parent.mkdir(exist_ok=True)
+    _remove_abandoned(audio.parent)
+    lengths, failures = [], []
+    rows = track(entries, f"decoding {root}", console=Console(stderr=True))
+    # A name of its own: the processes of a run may decode at the same time.
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=audio.parent) as unfinished:
+        samples, list_of_lengths = Path(unfinished, "samples"), Path(unfinished, "lengths")
+        with samples.open("wb") as out:
+            for entry in rows:
+                try:
+                    x = read_int16(root / entry.path)
+                except AudioError as error:
+                    failures.append(str(error))
+                    continue
+                out.write(x.tobytes())
+                lengths.append(len(x))
+        if failures:
+            more = f" (and {len(failures) - 1} more that cannot be read)" if failures[1:] else ""
+            raise ValueError(failures[0] + more)
+        table.unlink(missing_ok=True)
+        os.replace(samples, audio)
+        cached = {"digest": digest, "lengths": lengths}
+        list_of_lengths.write_text(json.dumps(cached), encoding="utf-8")
+        os.replace(list_of_lengths, table)
+    return lengths
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove what decoding left behind where it was killed: nothing was written for an hour."""
+    for folder in cache.glob("unfinished-*"):
+        written = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
+        if time.time() - max(written) > 3_600:
+            shutil.rmtree(folder)
 
 
 def _spoken_words(path: Path) -> dict[str, list[Spoken]]:
     words: dict[str, list[Spoken]] = {}
-    for row in _rows(path) if path.is_file() else []:
+    for row in _rows(path):
         start, end = (round(float(row[key]) * SAMPLE_RATE_HZ) for key in ("start_s", "end_s"))
         words.setdefault(f"speech/{row['path']}", []).append(Spoken(row["word"], start, end))
     return words
 
 
-def _entry(root: Path, path: Path, source: str, split: str) -> Entry:
-    return Entry(str(path.relative_to(root)), source, split, "", "")
-
-
-def _hash_share(name: str) -> float:
-    return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) / 2**32
-
-
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    except OSError as error:
+        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None

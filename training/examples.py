@@ -42,6 +42,9 @@ class Examples(Dataset[Batch]):
         vocabulary: of the auxiliary heads.
         recipe: shares, probabilities and ranges.
         rank: of this process among those that train together.
+
+    Raises:
+        ValueError: a class has no recordings to draw from, or no share of the clips.
     """
 
     def __init__(
@@ -75,11 +78,19 @@ class Examples(Dataset[Batch]):
         """Share of every class in a batch."""
         silence = self.recipe.silence_share if self.labels.silence else 0.0
         unknown = self.recipe.unknown_share if self.labels.unknown else 0.0
-        counts = np.array([self.words.count(w) for w in self.labels.keywords], float)
-        keywords = counts**self.recipe.balance
+        counts = {word: self.words.count(word) for word in self.labels.keywords}
+        missing = [word for word, count in counts.items() if not count]
+        if self.labels.unknown and not self.words.words(avoid=self.labels.keywords):
+            missing.append(UNKNOWN)
+        if missing or not counts:
+            raise ValueError(f"no recordings to train {', '.join(missing) or 'on'}")
+        keywords = np.array(list(counts.values())) ** self.recipe.balance
         keywords *= (1 - silence - unknown) / keywords.sum()
         rest = [unknown] * self.labels.unknown + [silence] * self.labels.silence
-        return np.concatenate([keywords, rest])
+        shares = np.concatenate([keywords, rest])
+        if (shares <= 0).any():
+            raise ValueError("unknown_share and silence_share must leave every class a share")
+        return shares
 
     def _row(self, label: str, rng: np.random.Generator) -> tuple[np.ndarray, float, Clip]:
         """Augmented samples, their bandwidth, and the clip that they were made of."""
@@ -130,11 +141,9 @@ class Examples(Dataset[Batch]):
         return self.noise.draw(length, rng)
 
     def _stack(self, rows: list[tuple[int, np.ndarray, float, Clip]]) -> Batch:
-        words, phones = [], []
-        for _, _, _, clip in rows:
-            single = clip.words is not None and len(clip.words) == 1
-            words.append(self.vocabulary.word(clip.words[0]) if single and clip.words else -1)
-            phones.append((self.vocabulary.phones(clip.words) if clip.words else None) or [])
+        said = [clip.words or [] for _, _, _, clip in rows]
+        words = [self.vocabulary.word(w[0]) if len(w) == 1 else -1 for w in said]
+        phones = [self.vocabulary.phones(w) or [] for w in said]
         longest = max(1, *(len(row) for row in phones))
         padded = torch.full((len(rows), longest), BLANK)
         for n, row in enumerate(phones):

@@ -29,6 +29,12 @@ class LabelSet:
         return self.keywords + (UNKNOWN,) * self.unknown + (SILENCE,) * self.silence
 
 
+def labels_of(names: tuple[str, ...]) -> LabelSet:
+    """Label set of a model, from the names of its columns in any order."""
+    keywords = tuple(name for name in names if name not in (UNKNOWN, SILENCE))
+    return LabelSet(keywords, UNKNOWN in names, SILENCE in names)
+
+
 def label_set(name: str, corpus: Corpus) -> LabelSet:
     """`sc12` (ten words, unknown, silence), `sc35` (all words), or `folder` (a user's own).
 
@@ -41,7 +47,7 @@ def label_set(name: str, corpus: Corpus) -> LabelSet:
     if name == "sc35":
         return LabelSet(tuple(words), unknown=False, silence=False)
     if name == "folder":
+        keywords = tuple(word for word in words if word != UNKNOWN)
         noise = any(e.source == "background" for e in corpus.entries)
-        keywords = tuple(word for word in words if word not in (UNKNOWN, SILENCE))
-        return LabelSet(keywords, UNKNOWN in words, noise or SILENCE in words)
+        return LabelSet(keywords, UNKNOWN in words, noise)
     raise ValueError(f"labels must be sc12, sc35 or folder, got {name!r}")

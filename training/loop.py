@@ -1,45 +1,50 @@
 """The training loop: one optimizer, a moving average of the weights, exact resume.
 
-A step is a function of its number and of the checkpoint before it: the batch is drawn from (seed,
-rank, step), dropout from (seed, step), the rates from the step.  So the number is the loader's
-position and the state of every generator, and a resumed run equals an uninterrupted one bit for bit
-(on a CPU).
+A step is a function of its number and of the checkpoint before it: clips and streams are drawn from
+(seed, rank, step), dropout from (seed, rank, step), the rates from the step.  So the number is the
+loader's position and the state of every generator; what else a checkpoint holds are weights, the
+optimizer's moments, the average, and the state that the streams have reached.  A resumed run equals
+an uninterrupted one bit for bit (on a CPU).
 """
 
+import hashlib
 import math
 import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
-from sssm.config import ModelConfig
-from sssm.model import KeywordModel
-from sssm.weights import ModelCard, load_model, save_model
+from sssm.model import KeywordModel, ModelState
+from sssm.weights import ModelCard, fingerprint, save_model
+from training.carried import from_leaves, leaves
 from training.corpus import Corpus, open_corpus
-from training.examples import Batch, Examples
+from training.devices import fabric_of
+from training.examples import Examples
+from training.initial import initial_model
 from training.labels import LabelSet, label_set
 from training.objective import Losses, Objective
+from training.optimizer import optimizer_of, set_rates
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
 from training.scoring import clip_scores, labelled_clips
+from training.steps import Step, Steps
+from training.streams import Streams
 from training.vocabulary import Vocabulary
 
-STATE_SPACE = ("log_decay", "frequency", "log_dt", "log_rate", "centre_logit", "width_log", "Lambda")
-"""Names of the parameters that set poles: a low rate of their own, no weight decay."""
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """Ctrl-C, and what was saved."""
 
 
-class Interrupted(Exception):
-    """Ctrl-C: the run was saved after `step` steps."""
-
-    def __init__(self, step: int):
-        super().__init__(step)
-        self.step = step
+class DivergedError(Exception):
+    """A gradient is not a number; the checkpoint before it is kept."""
 
 
 def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: bool) -> None:
@@ -47,36 +52,37 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
 
     Raises:
         ValueError: the data, the settings or the model to start from cannot be used.
+        DivergedError: the loss is not a number.
         Interrupted: Ctrl-C.
     """
-    folder = RunFolder(out)
-    folder.start(recipe, data, init)
-    fabric = Fabric()
-    fabric.launch()
-    corpus = open_corpus(data, own_words=recipe.labels == "folder", download=download)
+    fabric = fabric_of(recipe.precision)
+    with fabric.rank_zero_first(local=True):
+        corpus = open_corpus(data, own_words=recipe.labels == "folder", download=download)
     labels = label_set(recipe.labels, corpus)
     vocabulary = Vocabulary.of(corpus, recipe.vocabulary)
     examples = Examples(corpus, labels, vocabulary, recipe, fabric.global_rank)
-
+    streams = Streams(corpus, labels, recipe, fabric.global_rank) if recipe.stream_rows else None
     torch.manual_seed(recipe.seed)
-    objective = Objective(
-        _model(recipe, labels, init), examples.log_prior(), words=len(vocabulary.words),
-        phones=vocabulary.phone_count, word_weight=recipe.word_weight,
-        phone_weight=recipe.phone_weight,
-    )  # fmt: skip
+    model = initial_model(recipe, labels, init)
+    objective = Objective(model, recipe, examples.log_prior(), vocabulary)
+
+    folder = RunFolder(out)
+    if fabric.is_global_zero:
+        start = fingerprint(init) if init else None
+        facts = {"init": start, "devices": fabric.world_size, "recordings": _digest(corpus)}
+        folder.start(recipe, facts)
+    fabric.barrier()
     trainer = Trainer(recipe, fabric, objective, folder)
     first = trainer.restore()
-    loader = DataLoader(
-        examples, batch_size=None, sampler=range(first, recipe.steps), num_workers=1,
-        prefetch_factor=4,
-    )  # fmt: skip
+    loader = Steps(examples, streams).loader(first)
     trainer.fit(first, loader, lambda model: _accuracy(model, corpus, labels))
     if fabric.is_global_zero:
         _save(folder, trainer.averaged_model, recipe, corpus, labels)
+    fabric.barrier()
 
 
 class Trainer:
-    """Model, optimizer and moving average of one run.
+    """Model, optimizer, moving average and streams' state of one run.
 
     Args:
         recipe: rates and steps.
@@ -87,70 +93,92 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, fabric: Fabric, objective: Objective, folder: RunFolder):
         self.recipe, self.fabric, self.folder = recipe, fabric, folder
-        optimizer = torch.optim.AdamW(_groups(objective, recipe), betas=(0.9, 0.98))
-        self.average = AveragedModel(
-            objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)
-        )
-        self.objective, self.optimizer = fabric.setup(objective, optimizer)
+        self.average = AveragedModel(objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
         self.average.to(fabric.device)
+        rows = recipe.stream_rows
+        self.heard: ModelState | None = self.objective.model.init_state(rows) if rows else None
 
     @property
     def averaged_model(self) -> KeywordModel:
         """The model whose weights are the moving average."""
-        return self.average.module.eval()
+        model = self.average.module.eval()
+        assert isinstance(model, KeywordModel)
+        return model
 
     def restore(self) -> int:
-        """Number of the next step: 0, or where the checkpoint left off."""
-        if not self.folder.checkpoint.is_file():
+        """Number of the next step: 0, or where the checkpoint left off.
+
+        Raises:
+            ValueError: the checkpoint cannot be read.
+        """
+        saved = self.folder.load()
+        if saved is None:
             return 0
-        saved = torch.load(self.folder.checkpoint, map_location="cpu", weights_only=True)
         self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.load_state_dict(saved["average"])
+        if self.heard is not None:
+            own = [ranks[self.fabric.global_rank] for ranks in saved["heard"]]
+            self.heard = from_leaves(self.heard, own)
         return int(saved["step"])
 
-    def fit(self, first: int, loader: DataLoader, accuracy: Any) -> None:
-        """Go through the batches; validate, log and save on the way."""
-        log = Log(self.folder, first) if self.fabric.is_global_zero else None
-        stop = _StopFlag()
-        with stop, Progress(first, self.recipe.steps) as progress:
+    def fit(
+        self, first: int, loader: Iterable[Step], accuracy: Callable[[KeywordModel], float]
+    ) -> None:
+        """Go through the steps; validate on one device, log and save on the way.
+
+        Raises:
+            DivergedError: a gradient is not a number.
+            Interrupted: Ctrl-C.
+        """
+        main, recipe = self.fabric.is_global_zero, self.recipe
+        log = Log(self.folder, first) if main else None
+        with _StopFlag() as stop, Progress(first, recipe.steps, visible=main) as progress:
             for step, batch in enumerate(loader, start=first):
                 losses = self.step(step, batch)
                 done = step + 1
-                if done % self.recipe.log_every == 0 and log:
-                    values = {n: v.item() for n, v in losses._asdict().items()}
+                stopped = self._any(stop.asked)
+                if done % recipe.log_every == 0 and log:
+                    values = {n: v.item() for n, v in losses._asdict().items() if v is not None}
                     log.write(done, values)
                     progress.show(done, values)
-                if done % self.recipe.save_every == 0 or done == self.recipe.steps or stop.asked:
-                    self.save(done)
-                if stop.asked:
-                    raise Interrupted(done)
-                if done % self.recipe.validate_every == 0 and log:
+                if done % recipe.validate_every == 0 and log and not stopped:
                     value = accuracy(self.averaged_model)
                     log.write(done, {"validation": value})
                     progress.say(f"step {done}: validation {value:.2%}")
+                if done % recipe.save_every == 0 or done == recipe.steps or stopped:
+                    self.save(done)
+                if stopped:
+                    raise Interrupted(f"stopped after step {done}")
         if log:
             log.close()
 
-    def step(self, step: int, batch: Batch) -> Losses:
+    def step(self, step: int, batch: Step) -> Losses:
         """One batch, one update."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * rate(step, self.recipe)
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed * 1_000_003 + step + self.fabric.global_rank * 1_000_000_007)
+        set_rates(self.optimizer, step, recipe)
         self.objective.train()
-        batch = Batch(*self.fabric.to_device(list(batch)))
-        losses = self.objective(batch)
+        losses: Losses
+        losses, self.heard = self.objective(self.fabric.to_device(batch), self.heard)
         self.fabric.backward(losses.total)
-        self.fabric.clip_gradients(
-            self.objective, self.optimizer, max_norm=self.recipe.clip_norm
+        norm = self.fabric.clip_gradients(
+            self.objective, self.optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
         )
+        if norm is None or not math.isfinite(norm.item()):  # of all devices' mean: they agree
+            raise DivergedError(
+                f"step {step + 1}: loss {losses.total.item():.4g}, its gradient is not a number; "
+                f"{self.folder.checkpoint} keeps what was saved before; try a lower lr"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update_parameters(self.objective.model)
-        return Losses(*(value.detach() for value in losses))
+        return losses
 
     def save(self, step: int) -> None:
-        """Checkpoint after `step` steps."""
+        """Checkpoint after `step` steps; every device takes part."""
+        heard = [] if self.heard is None else [self._of_all(leaf) for leaf in leaves(self.heard)]
         if self.fabric.is_global_zero:
             self.folder.save(
                 {
@@ -158,54 +186,30 @@ class Trainer:
                     "objective": self.objective.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "average": self.average.state_dict(),
+                    "heard": heard,
                 }
             )
 
+    def _of_all(self, leaf: torch.Tensor) -> torch.Tensor:
+        """(devices, *leaf.shape): the same tensor of every process."""
+        if self.fabric.world_size == 1:
+            return leaf[None]
+        leaf = leaf.contiguous()
+        ranks = [torch.empty_like(leaf) for _ in range(self.fabric.world_size)]
+        torch.distributed.all_gather(ranks, leaf)
+        return torch.stack(ranks)
 
-def rate(step: int, recipe: Recipe) -> float:
-    """Share of the highest learning rate: a linear rise, then half a cosine down to 1%."""
-    rise = min(1.0, (step + 1) / max(1, recipe.warmup))
-    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
-
-
-def _groups(objective: Objective, recipe: Recipe) -> list[dict[str, Any]]:
-    poles, matrices, vectors = [], [], []
-    for name, parameter in objective.named_parameters():
-        if name.rsplit(".", 1)[-1] in STATE_SPACE:
-            poles.append(parameter)
-        else:
-            (matrices if parameter.dim() == 2 else vectors).append(parameter)
-    return [
-        {"params": poles, "highest": recipe.ssm_lr, "lr": 0.0, "weight_decay": 0.0},
-        {"params": vectors, "highest": recipe.lr, "lr": 0.0, "weight_decay": 0.0},
-        {"params": matrices, "highest": recipe.lr, "lr": 0.0, "weight_decay": recipe.weight_decay},
-    ]
-
-
-def _model(recipe: Recipe, labels: LabelSet, init: Path | None) -> KeywordModel:
-    model = KeywordModel(
-        ModelConfig(
-            labels=labels.labels, front=recipe.front, layer=recipe.layer, bands=recipe.bands,
-            channels=recipe.channels, state_size=recipe.state_size, depth=recipe.depth,
-            dropout=recipe.dropout,
-        )
-    )  # fmt: skip
-    if init is not None:
-        trained, _ = load_model(init)
-        weights = {
-            name: value
-            for name, value in trained.state_dict().items()
-            if not name.startswith(("head.", "clip."))
-        }
-        own = model.state_dict()
-        other = [n for n, v in weights.items() if n not in own or own[n].shape != v.shape]
-        if other:
-            raise ValueError(f"{init} is of another shape than the preset, e.g. {other[0]}")
-        model.load_state_dict(weights, strict=False)
-    return model
+    def _any(self, asked: bool) -> bool:
+        """Whether any device's process was asked to stop; all of them answer alike."""
+        if self.fabric.world_size == 1:
+            return asked
+        count = torch.tensor(float(asked), device=self.fabric.device)
+        self.fabric.all_reduce(count, reduce_op="sum")  # in place
+        return bool(count > 0)
 
 
 def _accuracy(model: KeywordModel, corpus: Corpus, labels: LabelSet) -> float:
+    """Share of validation clips whose class is right, or NaN where there are none."""
     clips = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
     if not clips:
         return math.nan
@@ -218,12 +222,20 @@ def _save(
     folder: RunFolder, model: KeywordModel, recipe: Recipe, corpus: Corpus, labels: LabelSet
 ) -> None:
     sources = sorted({e.source for e in corpus.entries if e.split == "training"})
+    accuracy = _accuracy(model, corpus, labels)
     card = ModelCard(
+        config=model.config,
         training_data=f"{recipe.labels}: {', '.join(sources)}",
         licence="",
-        accuracy={"validation": _accuracy(model, corpus, labels)},
+        accuracy={} if math.isnan(accuracy) else {"validation": accuracy},
     )
     save_model(folder.model, model, card)
+
+
+def _digest(corpus: Corpus) -> str:
+    """Name of what was recorded: other recordings, other batches."""
+    names = [f"{e.path} {e.split} {e.word} {e.length}" for e in corpus.entries]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 class _StopFlag:
@@ -231,6 +243,7 @@ class _StopFlag:
 
     def __init__(self) -> None:
         self.asked = False
+        self._before: Any = None
 
     def __enter__(self) -> "_StopFlag":
         self._before = signal.signal(signal.SIGINT, self._ask)
@@ -239,6 +252,6 @@ class _StopFlag:
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
-    def _ask(self, *_: object) -> None:
+    def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         signal.signal(signal.SIGINT, self._before)

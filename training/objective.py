@@ -1,4 +1,4 @@
-"""The loss: the clip's class, and in training alone its word and its phones."""
+"""The loss: a clip's class, in streams every frame's, and in training alone word and phones."""
 
 from typing import NamedTuple
 
@@ -6,20 +6,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sssm.model import KeywordModel
+from sssm.model import KeywordModel, ModelState
+from training.carried import detach, restart
 from training.examples import Batch
-from training.vocabulary import BLANK
+from training.labels import SILENCE, UNKNOWN
+from training.recipe import Recipe
+from training.steps import Step
+from training.streams import IGNORED, StreamBatch
+from training.vocabulary import BLANK, Vocabulary
 
 FRAMES_A_WORD_MEAN = 10  # 100 ms
 
 
 class Losses(NamedTuple):
-    """Of one batch; `total` is what is minimized."""
+    """Of one step; `total` is what is minimized, None is what the recipe leaves out."""
 
     total: Tensor
     clip: Tensor
-    word: Tensor
-    phone: Tensor
+    word: Tensor | None
+    phone: Tensor | None
+    stream: Tensor | None
     correct: Tensor  # share of clips whose class is right, as trained
 
 
@@ -28,64 +34,95 @@ class Objective(nn.Module):
 
     Args:
         model: to be trained.
+        recipe: weights of the losses; 0 leaves a head out.
         log_prior: (classes,) how much more often than on average each class is drawn, in log.  The
             loss adds it to the logits (Menon et al. 2021, arXiv:2007.07314, eq. 10), so that the
             model itself answers as if all classes were drawn alike.
-        words, phones: columns of the auxiliary heads.
-        word_weight, phone_weight: of their losses.
+        vocabulary: what the heads' columns are.
     """
 
     def __init__(
-        self,
-        model: KeywordModel,
-        log_prior: Tensor,
-        *,
-        words: int,
-        phones: int,
-        word_weight: float,
-        phone_weight: float,
+        self, model: KeywordModel, recipe: Recipe, log_prior: Tensor, vocabulary: Vocabulary
     ):
         super().__init__()
-        self.model = model
+        self.model, self.recipe = model, recipe
+        self.log_prior: Tensor
         self.register_buffer("log_prior", log_prior)
-        self.word_weight, self.phone_weight = word_weight, phone_weight
-        H = model.config.channels
-        self.word_head = nn.Linear(H, words) if word_weight else None
-        self.phone_head = nn.Linear(H, phones) if phone_weight else None
+        H, words = model.config.channels, len(vocabulary.words)
+        self.word_head = nn.Linear(H, words) if recipe.word_weight and words else None
+        self.phone_head = nn.Linear(H, vocabulary.phone_count) if recipe.phone_weight else None
         if self.phone_head is not None:  # most frames say nothing: start there, not at uniform
             nn.init.constant_(self.phone_head.bias[BLANK : BLANK + 1], 5.0)
+        self._keywords = sum(label not in (UNKNOWN, SILENCE) for label in model.config.labels)
 
-    def forward(self, batch: Batch) -> Losses:
-        _, features, state = self.model.features(
-            batch.samples, bandwidth_hz=batch.bandwidth_hz
-        )
-        logits = self.model.clip_logits(state) + self.log_prior
-        clip = F.cross_entropy(logits, batch.label)
-        word, phone = self._word_loss(features, batch), self._phone_loss(features, batch)
-        total = clip + self.word_weight * word + self.phone_weight * phone
-        correct = (logits.argmax(dim=1) == batch.label).float().mean()
-        return Losses(total, clip.detach(), word.detach(), phone.detach(), correct)
+    def forward(self, step: Step, state: ModelState | None) -> tuple[Losses, ModelState | None]:
+        """Losses, and the streams' state after this step: the next step goes on from there."""
+        clips = step.clips
+        _, features, heard = self.model.features(clips.samples, bandwidth_hz=clips.bandwidth_hz)
+        logits = self.model.clip_logits(heard) + self.log_prior
+        total = clip = F.cross_entropy(logits, clips.label)
+        word = phone = stream = None
+        if self.word_head is not None:
+            word = _word_loss(self.word_head(_means(features)), clips)
+            total = total + self.recipe.word_weight * word
+        if self.phone_head is not None:
+            phone = _phone_loss(self.phone_head(features), clips)
+            total = total + self.recipe.phone_weight * phone
+        if step.stream is not None and state is not None:
+            frames, state = self._listen(step.stream, state)
+            stream = _stream_loss(frames, step.stream.label, self._keywords)
+            total = total + self.recipe.stream_weight * stream
+        correct = (logits.argmax(dim=1) == clips.label).float().mean()
+        return Losses(total, clip, word, phone, stream, correct), state
 
-    def _word_loss(self, features: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy of the word, where it is known: it may stand anywhere in the clip."""
-        if self.word_head is None:
-            return features.new_zeros(())
-        whole = features.shape[1] // FRAMES_A_WORD_MEAN * FRAMES_A_WORD_MEAN
-        means = features[:, :whole].unflatten(1, (-1, FRAMES_A_WORD_MEAN)).mean(dim=2)
-        logits = torch.logsumexp(self.word_head(means), dim=1)
-        losses = F.cross_entropy(logits, batch.word.clamp(min=0), reduction="none")
-        known = batch.word >= 0
-        return (losses * known).sum() / known.sum().clamp(min=1)
+    def _listen(self, stream: StreamBatch, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Logits of the frames of a piece, and the state after it without its past."""
+        silence = self.model.init_state(stream.samples.shape[0])
+        state = restart(state, silence, stream.fresh)
+        logits, _, state = self.model.features(stream.samples, state, stream.bandwidth_hz)
+        return logits, detach(state)
 
-    def _phone_loss(self, features: Tensor, batch: Batch) -> Tensor:
-        """Connectionist temporal classification (Graves et al. 2006) where phones are known."""
-        if self.phone_head is None:
-            return features.new_zeros(())
-        known = batch.phone_count > 0
-        scores = F.log_softmax(self.phone_head(features), dim=2).transpose(0, 1)  # (frames, ..)
-        frames = torch.full_like(batch.phone_count, scores.shape[0])
-        losses = F.ctc_loss(
-            scores, batch.phones, frames, batch.phone_count,
-            blank=BLANK, reduction="none", zero_infinity=True,
-        )  # fmt: skip
-        return (losses / batch.phone_count.clamp(min=1) * known).sum() / known.sum().clamp(min=1)
+
+def _means(features: Tensor) -> Tensor:
+    """(batch, frames, H) -> one mean each 100 ms."""
+    whole = features.shape[1] // FRAMES_A_WORD_MEAN * FRAMES_A_WORD_MEAN
+    return features[:, :whole].unflatten(1, (-1, FRAMES_A_WORD_MEAN)).mean(dim=2)
+
+
+def _word_loss(logits: Tensor, clips: Batch) -> Tensor:
+    """Cross-entropy of the word, where it is known: it may stand anywhere in the clip."""
+    clip = torch.logsumexp(logits.float(), dim=1)
+    losses = F.cross_entropy(clip, clips.word.clamp(min=0), reduction="none")
+    return _mean_where(losses, clips.word >= 0)
+
+
+def _phone_loss(logits: Tensor, clips: Batch) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006) where phones are known."""
+    scores = F.log_softmax(logits.float(), dim=2).transpose(0, 1)  # (frames, batch, phones)
+    frames = torch.full_like(clips.phone_count, scores.shape[0])
+    losses = F.ctc_loss(
+        scores, clips.phones, frames, clips.phone_count,
+        blank=BLANK, reduction="none", zero_infinity=True,
+    )  # fmt: skip
+    return _mean_where(losses / clips.phone_count.clamp(min=1), clips.phone_count > 0)
+
+
+def _stream_loss(logits: Tensor, label: Tensor, keywords: int) -> Tensor:
+    """Cross-entropy of frames (batch, frames, classes), a keyword's as heavy as all others'.
+
+    Most frames hold no keyword.  So frames are of a kind, one for all keywords and one for each
+    class that is none, and each kind that a step has weighs alike.
+    """
+    label = label.flatten()
+    losses = F.cross_entropy(
+        logits.float().flatten(0, 1), label, ignore_index=IGNORED, reduction="none"
+    )
+    kind = (label - keywords + 1).clamp(min=0)
+    kinds = [(kind == k) & (label != IGNORED) for k in range(logits.shape[2] - keywords + 1)]
+    means = torch.stack([_mean_where(losses, frames) for frames in kinds])
+    return _mean_where(means, torch.stack([frames.any() for frames in kinds]))
+
+
+def _mean_where(losses: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the losses that count, 0 where none does; what does not count may be anything."""
+    return losses.where(counted, 0).sum() / counted.sum().clamp(min=1)

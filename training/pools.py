@@ -35,10 +35,14 @@ class WordPool:
         """Recordings of a word."""
         return len(self._by_word.get(word, ()))
 
+    def words(self, *, avoid: tuple[str, ...]) -> list[str]:
+        """The words that are not to be avoided."""
+        return sorted(self._by_word.keys() - set(avoid))
+
     def draw_word(self, rng: np.random.Generator, *, avoid: tuple[str, ...]) -> str:
         """A word that is not to be avoided."""
         if avoid not in self._shares:
-            words = sorted(self._by_word.keys() - set(avoid))
+            words = self.words(avoid=avoid)
             weights = np.array([self.count(word) for word in words], float) ** self._balance
             self._shares[avoid] = words, weights / weights.sum()
         words, shares = self._shares[avoid]
@@ -50,7 +54,7 @@ class WordPool:
         x = as_float(self._corpus[numbers[rng.integers(len(numbers))]])
         if len(x) <= 1.5 * SAMPLE_RATE_HZ:
             return x
-        energy = np.cumsum(np.square(x, dtype=np.float64))
+        energy = np.cumsum(np.square(np.pad(x, (1, 0)), dtype=np.float64))
         start = int(np.argmax(energy[SAMPLE_RATE_HZ:] - energy[:-SAMPLE_RATE_HZ]))
         return x[start : start + SAMPLE_RATE_HZ]
 

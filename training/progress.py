@@ -15,16 +15,18 @@ class Progress:
     Args:
         first: step where it goes on.
         steps: where it ends.
+        visible: of the processes that train together one shows it.
     """
 
-    def __init__(self, first: int, steps: int):
+    def __init__(self, first: int, steps: int, *, visible: bool):
         self._first, self._steps, self._start = first, steps, time.monotonic()
         self._console = Console(stderr=True)
         columns = (
-            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
+            BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"),
         )  # fmt: skip
-        terminal = self._console.is_terminal
-        self._bar = Bar(*columns, console=self._console) if terminal else None
+        shown = visible and self._console.is_terminal
+        self._bar = Bar(*columns, console=self._console) if shown else None
         self._task = self._bar.add_task("", total=steps, completed=first) if self._bar else None
 
     def __enter__(self) -> "Progress":

@@ -1,9 +1,24 @@
 """Every number of a training run, by preset, each to be overridden by KEY=VALUE."""
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+from sssm.config import ModelConfig
+
+LABELS = ("sc12", "sc35", "folder")
+PRECISIONS = ("32-true", "bf16-mixed")
+AT_LEAST_ONE = (
+    "bands", "channels", "state_size", "depth", "batch", "save_every", "validate_every",
+    "log_every",
+)  # fmt: skip
+ABOVE_ZERO = ("clip_s", "stream_s", "session_s", "clip_norm", "lr", "ssm_lr")
+SHARES = (
+    "dropout", "ema", "unknown_share", "silence_share", "sentence_share", "phrase_share", "speed",
+    "pitch", "speed_range", "noise", "room", "low_pass", "notch", "tilt", "time_mask",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +48,11 @@ class Recipe:
         room, low_pass, notch, tilt, time_mask: probability of each.
         shift_s: the word moves by at most this; a clip shorter than `clip_s` goes anywhere.
         gain_low_db, gain_high_db: range of the gain.
+        stream_rows: rows of continuous streams beside the clips of every step; 0 for none.
+        stream_s: seconds of a stream in each step.
+        session_s: seconds after which a stream is made anew and the model's state in it is reset.
+        stream_weight: of the streams' loss.
+        precision: `32-true`, or `bf16-mixed`: matrix products in bfloat16, weights and states not.
         save_every, validate_every, log_every: steps.
     """
 
@@ -76,9 +96,39 @@ class Recipe:
     shift_s: float = 0.1
     gain_low_db: float = -15.0
     gain_high_db: float = 6.0
+    stream_rows: int = 0
+    stream_s: float = 2.0
+    session_s: float = 24.0
+    stream_weight: float = 0.5
+    precision: str = "32-true"
     save_every: int = 200
     validate_every: int = 1_000
     log_every: int = 50
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} must be a finite number, got {value}")
+            if field.name in AT_LEAST_ONE and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}")
+            if field.name in ABOVE_ZERO and value <= 0:
+                raise ValueError(f"{field.name} must be above 0, got {value}")
+            if field.name in SHARES and not 0 <= value < 1:
+                raise ValueError(f"{field.name} must be in [0, 1), got {value}")
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{field.name} must not be below 0, got {value}")
+        for name, known in (("labels", LABELS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                got = getattr(self, name)
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {got!r}")
+
+    def like(self, config: ModelConfig) -> "Recipe":
+        """A copy whose model has the shape of another one."""
+        return replace(
+            self, front=config.front, layer=config.layer, bands=config.bands,
+            channels=config.channels, state_size=config.state_size, depth=config.depth,
+        )  # fmt: skip
 
     def override(self, settings: Sequence[str]) -> "Recipe":
         """A copy with KEY=VALUE settings.

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +23,54 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        self.settings = path / "recipe.json"
         self.checkpoint = path / "checkpoint.pt"
         self.model = path / "model.safetensors"
 
-    def start(self, recipe: Recipe, data: Path, init: Path | None) -> None:
-        """Write the settings, or compare them with those that the run was started with.
+    def start(self, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+        """Write what the run is started with, or compare it with what it was started with.
+
+        Args:
+            recipe: a setting that an older run has not written had its default.
+            facts: what else has to be the same for the same weights to come out, where it is known.
 
         Raises:
             ValueError: other settings than the run was started with.
         """
-        settings: dict[str, Any] = recipe.to_dict() | {"init": str(init) if init else None}
-        path = self.path / "recipe.json"
-        if path.is_file():
-            before = json.loads(path.read_text())
-            other = [key for key in settings if before.get(key) != settings[key]]
-            if other:
-                pairs = ", ".join(f"{key} is {before.get(key)}" for key in sorted(other))
-                raise ValueError(f"{self.path} was started with other settings: {pairs}")
-        else:
+        now = recipe.to_dict() | dict(facts)
+        if not self.settings.is_file():
             self.path.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(settings | {"data": data.name}, indent=1) + "\n")
+            _write(self.settings, lambda path: path.write_text(json.dumps(now, indent=1) + "\n"))
+            return
+        try:
+            before = Recipe().to_dict() | json.loads(self.settings.read_text())
+        except ValueError as error:
+            raise ValueError(f"{self.settings} cannot be read: {error}") from None
+        other = [f"{key} was {before[key]}" for key in now if before.get(key, now[key]) != now[key]]
+        if other:
+            raise ValueError(f"{self.path} was started with other settings: {', '.join(other)}")
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in one move: a kill leaves the old one or the new one."""
-        unfinished = self.checkpoint.with_suffix(".part")
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.checkpoint)
+        _write(self.checkpoint, lambda path: torch.save(state, path))
+
+    def load(self) -> dict[str, Any] | None:
+        """The checkpoint's content, or None before the first one.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        if not self.checkpoint.is_file():
+            return None
+        try:
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            reason = " ".join(str(error).split()) or "it is empty"
+            raise ValueError(f"{self.checkpoint} cannot be read: {reason[:200]}") from None
 
 
 class Log:
-    """One row a line in `log.csv`, the same numbers in TensorBoard.
+    """One number a line in `log.csv`, the same numbers in TensorBoard.
 
     Args:
         folder: of the run.
@@ -59,25 +79,34 @@ class Log:
 
     def __init__(self, folder: RunFolder, step: int):
         self._path = folder.path / "log.csv"
-        self._board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step)
+        rows = [["step", "name", "value"]]
         if self._path.is_file():
             with self._path.open(newline="") as lines:
-                header, *rows = list(csv.reader(lines))
-            kept = [row for row in rows if int(row[0]) <= step]
-            with self._path.open("w", newline="") as out:
-                csv.writer(out).writerows([header, *kept])
+                before = list(csv.reader(lines))[1:]
+            rows += [row for row in before if len(row) == 3 and int(row[0]) <= step]
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+        def rewrite(path: Path) -> None:
+            with path.open("w", newline="") as out:
+                csv.writer(out).writerows(rows)
+
+        _write(self._path, rewrite)
+        self._board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add what was measured at a step."""
-        new = not self._path.is_file()
         with self._path.open("a", newline="") as out:
-            table = csv.writer(out)
-            if new:
-                table.writerow(["step", "name", "value"])
-            table.writerows((step, name, f"{value:.6g}") for name, value in values.items())
+            rows = ((step, name, f"{value:.6g}") for name, value in values.items())
+            csv.writer(out).writerows(rows)
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write what is buffered."""
         self._board.close()
+
+
+def _write(path: Path, write: Any) -> None:
+    """Write a file under another name, then move it to its own."""
+    unfinished = path.with_suffix(".part")
+    write(unfinished)
+    os.replace(unfinished, path)

@@ -24,7 +24,7 @@ def recordings(root: Path, *, download: bool) -> list[Recording]:
     """All clips below `root`, with the official splits, or by the official rule where no list is.
 
     Raises:
-        ValueError: the data set is not there, and `download` is off.
+        ValueError: the data set is not there, and `download` is off or fails.
     """
     if not download and not (root / FOLDER).is_dir():
         raise ValueError(f"{root / FOLDER} is not there; --download fetches Speech Commands")
@@ -35,17 +35,21 @@ def recordings(root: Path, *, download: bool) -> list[Recording]:
     splits = ("training", "validation", "testing") if listed or download else (None,)
     found = []
     for split in splits:
-        dataset = dataset_class(root, download=download, subset=split)
+        try:
+            dataset = dataset_class(root, download=download, subset=split)
+        except (OSError, RuntimeError) as error:  # no network; another checksum
+            raise ValueError(f"{root}: Speech Commands cannot be had ({error})") from None
         for n in range(len(dataset)):
             path, _, word, speaker, _ = dataset.get_metadata(n)
-            found.append(Recording(root / FOLDER.parent / path, word, speaker, split or official_split(path)))
+            place = root / FOLDER.parent / path
+            found.append(Recording(place, word, speaker, split or official_split(path)))
     return sorted(found)
 
 
 def official_split(path: str | Path) -> str:
     """Split of a clip by the hash of its speaker, 10% validation and 10% testing.
 
-    Source: Warden 2018, arXiv:1804.03209, section 5.5 (the rule of the data set's README).
+    Source: `which_set` of the data set's README; Warden 2018, arXiv:1804.03209.
     """
     speaker = re.sub(r"_nohash_.*$", "", Path(path).name)
     most = 2**27 - 1

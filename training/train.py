@@ -3,9 +3,10 @@
     python -m training.train --data ROOT --preset NAME --out RUN [KEY=VALUE ...]
 
 RUN/model.safetensors is the result.  Ctrl-C saves and stops; the same command goes on from there.
-Under `torchrun` the same command uses several devices and hosts.
+Several devices and hosts: `torchrun --nproc-per-node N -m training.train` with the same options.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,23 +25,43 @@ def train(
         str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")
     ] = "kws12-s4",
     init: Annotated[
-        Path | None, typer.Option(help="Model to start from, with a new head.")
+        str | None,
+        typer.Option(help="Model to start from, a name or a file; other labels get a new head."),
     ] = None,
     download: Annotated[bool, typer.Option(help="Fetch Speech Commands into the folder.")] = False,
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
 ) -> None:
     """Train a keyword model from raw samples."""
-    from training.loop import Interrupted, run
+    from sssm.weights import find_model, read_card
 
     try:
-        recipe = preset(preset_name).override(settings or [])
-        run(recipe, data=data, out=out, init=init, download=download)
+        recipe, start = preset(preset_name), None
+        if init is not None:
+            start = find_model(init)
+            recipe = recipe.like(read_card(start).config)
+        recipe = recipe.override(settings or [])
     except ValueError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+        raise _failed(error, 2) from None
+
+    from training.loop import DivergedError, Interrupted, run
+
+    try:
+        run(recipe, data=data, out=out, init=start, download=download)
+    except ValueError as error:
+        raise _failed(error, 2) from None
+    except (DivergedError, OSError) as error:
+        raise _failed(error, 1) from None
     except Interrupted as stop:
-        typer.echo(f"stopped at step {stop.step}; the same command goes on from there", err=True)
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"{stop}; the same command goes on from there", err=True)
         raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _failed(error: Exception, code: int) -> typer.Exit:
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    return typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Block(StreamingLayer[StateT]):
 
 
 def normalize(x: Tensor) -> Tensor:
-    """x / rms(x) over the channels; what follows has weights of its own, so the norm needs none.
+    """RMS norm over the channels; what follows has weights of its own, so it needs none.
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
     """

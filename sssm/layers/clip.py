@@ -38,6 +38,7 @@ class ClipAnswer(nn.Module):
 
     def listen(self, logits: Tensor, state: ClipState) -> ClipState:
         """State after more frames: logits (batch, frames, classes)."""
+        logits = logits.to(self.offset.dtype)  # under mixed precision too
         before = int(state.frames)
         after = before + logits.shape[1]
         if after == before:
@@ -47,7 +48,8 @@ class ClipAnswer(nn.Module):
         sums = rows.unflatten(1, (-1, FRAMES_A_MEAN)).sum(dim=2)
         sums = torch.cat([sums[:, :1] + state.partial[:, None], sums[:, 1:]], dim=1)
         whole = after // FRAMES_A_MEAN - before // FRAMES_A_MEAN
-        partial = sums[:, whole] if whole < sums.shape[1] else torch.zeros_like(state.partial)
+        rest = sums[:, whole] if whole < sums.shape[1] else torch.zeros_like(state.partial)
+        partial = rest.clone()
         if whole == 0:
             return ClipState(state.answer.clone(), partial, frames)
         new = torch.logsumexp(sums[:, :whole] / FRAMES_A_MEAN, dim=1)

@@ -1,10 +1,10 @@
 """Filterbank: a diagonal state-space model on the raw samples, read as log energies at 100 Hz.
 
 Every mode is x' = lambda x + b u, lambda = 2 pi (-w / 2 + i f), twice in a row (12 dB an octave),
-with centre f and width w in Hz, both trained.  Discretized by exp(lambda dt), so that the poles stay
-where they are at every rate, and with b = 1 - |a|: unit gain at the mode's own centre at every rate.
-A reading is |x|^2, 400 times a second; a frame is the logarithm of the mean of four readings, less a
-part of its own recent mean (automatic gain), scaled and shifted.
+with centre f and width w in Hz, both trained.  Discretized by a = exp(lambda dt), so that the poles
+stay where they are at every rate, and with b = 1 - |a|: unit gain at the mode's own centre at every
+rate.  A reading is |x|^2, 400 times a second; a frame is the logarithm of the mean of four
+readings, less a part of its own recent mean (automatic gain), scaled and shifted.
 
 Reading m ends at sample floor(m rate / 400), so that rates which 400 does not divide work too.
 """
@@ -72,12 +72,13 @@ class Filterbank(StreamingLayer[FilterbankState]):
     @property
     def centre_hz(self) -> Tensor:
         """(K,) centre of every mode."""
-        return LOWEST_HZ + (HIGHEST_HZ - LOWEST_HZ) * torch.sigmoid(self.centre_logit)
+        share = torch.sigmoid(self.centre_logit).clamp(1e-6, 1 - 1e-6)  # rounding meets no bound
+        return LOWEST_HZ + (HIGHEST_HZ - LOWEST_HZ) * share
 
     @property
     def width_hz(self) -> Tensor:
         """(K,) width of every mode: one stage loses 3 dB at half of it from the centre."""
-        return NARROWEST_HZ + torch.exp(self.width_log)
+        return NARROWEST_HZ + torch.exp(self.width_log).clamp(min=1e-3)
 
     def init_state(self, batch: int) -> FilterbankState:
         K = self.scale.shape[0]
@@ -107,8 +108,10 @@ class Filterbank(StreamingLayer[FilterbankState]):
         before = int(state.samples)
         after = before + x.shape[1]
         first, last = self._readings(before), self._readings(after)
-        ends = torch.arange(first + 1, last + 1) * self.sample_rate_hz // READINGS_HZ - before
-        readings, h = filterbank(x[..., 0], a, b, ends.to(x.device), state.h)
+        m = torch.arange(first + 1, last + 1, device=x.device)
+        ends = m * self.sample_rate_hz // READINGS_HZ - before
+        longest = min(-(-self.sample_rate_hz // READINGS_HZ), x.shape[1])
+        readings, h = filterbank(x[..., 0], a, b, ends, state.h, longest=longest)
         energies, energy = _frames(readings, first % READINGS_A_FRAME, state.energy)
         y, gain = self._bands(energies, state.gain, bandwidth_hz)
         return y, FilterbankState(h, energy, gain, torch.full_like(state.samples, after))
@@ -159,7 +162,7 @@ def _frames(readings: Tensor, pending: int, energy: Tensor) -> tuple[Tensor, Ten
     rows = F.pad(readings, (0, 0, pending, -(pending + readings.shape[1]) % READINGS_A_FRAME))
     sums = rows.unflatten(1, (-1, READINGS_A_FRAME)).sum(dim=2)
     sums = torch.cat([sums[:, :1] + energy[:, None], sums[:, 1:]], dim=1)
-    rest = sums[:, whole] if whole < sums.shape[1] else torch.zeros_like(energy)
+    rest = sums[:, whole].clone() if whole < sums.shape[1] else torch.zeros_like(energy)
     return sums[:, :whole] / READINGS_A_FRAME, rest
 
 

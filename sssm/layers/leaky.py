@@ -42,6 +42,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         self, x: Tensor, state: LeakyMeanState | None = None
     ) -> tuple[Tensor, LeakyMeanState]:
         state = self.init_state(x.shape[0]) if state is None else state
+        x = x.to(self.log_rate.dtype)  # under mixed precision too
         a = self._decay()[:, None]
         dA, B = torch.complex(a, torch.zeros_like(a)), torch.complex(1 - a, torch.zeros_like(a))
         half = torch.full_like(dA, 0.5)  # y = 2 Re C h
@@ -51,7 +52,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
 
     def step(self, x: Tensor, state: LeakyMeanState) -> tuple[Tensor, LeakyMeanState]:
         a = self._decay()
-        r = flush(a * state.r + (1 - a) * x)
+        r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())
 
     def _decay(self) -> Tensor:

@@ -50,7 +50,7 @@ class S4D(StreamingLayer[S4DState]):
         slowest_s: float = math.inf,
     ):
         super().__init__()
-        self.sample_rate_hz = sample_rate_hz
+        self.sample_rate_hz = self.trained_at_hz = sample_rate_hz
         self.slowest_s = slowest_s
         A = s4d_lin(state_size).to(torch.complex64).repeat(channels, 1)
         self.log_decay = nn.Parameter((-A.real).log())
@@ -61,11 +61,8 @@ class S4D(StreamingLayer[S4DState]):
         self.log_dt = nn.Parameter(log_dt)
 
     def at_rate(self, sample_rate_hz: float) -> Self:
-        """The same weights for `sample_rate_hz` elements a second: dt is what changes."""
+        """The same weights, shared, for `sample_rate_hz` elements a second: only dt changes."""
         other = copy.copy(self)
-        other._parameters = dict(self._parameters)
-        shift = math.log(self.sample_rate_hz / sample_rate_hz)
-        other.log_dt = nn.Parameter(self.log_dt + shift, requires_grad=False)
         other.sample_rate_hz = sample_rate_hz
         return other
 
@@ -76,18 +73,21 @@ class S4D(StreamingLayer[S4DState]):
     def forward(self, x: Tensor, state: S4DState | None = None) -> tuple[Tensor, S4DState]:
         dA, dB, C = self._discrete()
         state = self.init_state(x.shape[0]) if state is None else state
+        x = x.to(self.D.dtype)  # under mixed precision too
         y, h = diagonal_ssm(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(h)
 
     def step(self, x: Tensor, state: S4DState) -> tuple[Tensor, S4DState]:
         dA, dB, C = self._discrete()
+        x = x.to(self.D.dtype)
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(flush(h))
 
     def _discrete(self) -> tuple[Tensor, Tensor, Tensor]:
         """Zero-order hold of (A, 1), and C without the modes that turn too fast."""
-        dt = self.log_dt.exp()[:, None]
-        decay = self.log_decay.exp() + 1 / (self.slowest_s * self.sample_rate_hz * dt)
+        dt = self.log_dt.exp()[:, None] * (self.trained_at_hz / self.sample_rate_hz)
+        slowest = 1 / (self.slowest_s * self.sample_rate_hz)  # of dt; 0 without a bound
+        decay = self.log_decay.exp() + slowest / dt
         A = torch.complex(-decay, self.frequency)
         dA, dB = zoh_diagonal(A, torch.ones_like(A), dt)
         heard = (self.frequency * dt).abs() <= math.pi

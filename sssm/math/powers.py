@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def powers(a: Tensor, exponents: Tensor) -> Tensor:
-    """a ** exponents with logarithm and phase in float64: (..., exponents) complex128.
+    """Powers a ** exponents, logarithm and phase in float64: (..., exponents) complex128.
 
     A recurrence multiplies by one rounded `a` again and again; exact exp(l dt A) drifts from that
     within a thousand steps.  So a parallel form raises the rounded number itself.

@@ -1,1 +1,1 @@
-"""Operators: each has a definition (`reference`), a fast form (`parallel`) and one public function."""
+"""Operators: a definition (`reference`), a fast form (`parallel`), one public function each."""

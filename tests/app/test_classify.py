@@ -205,7 +205,7 @@ def environment() -> dict[str, str]:
     """The command sees this checkout from any folder."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(["/work/tmp/cli/fake", str(Path(__file__).parents[2])]),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
     }
 

@@ -45,7 +45,8 @@ def _scan_backward(
         x.contiguous().numpy(), *(m.numpy() for m in matrices), _planes(h0).numpy(),
         dy.contiguous().numpy(), dx.numpy(), *(g.numpy() for g in grads), dh0.numpy(),
     )  # fmt: skip
-    return dx, *(_complex(g, x.shape[2]) for g in grads), _complex(dh0, x.shape[2])
+    ddA, dB, dC = (_complex(grad, x.shape[2]) for grad in grads)
+    return dx, ddA, dB, dC, _complex(dh0, x.shape[2])
 
 
 @_scan_backward.register_fake
@@ -79,9 +80,7 @@ def _complex(m: Tensor, channels: int) -> Tensor:
     return torch.view_as_complex(m.movedim(-3, -1).contiguous())
 
 
-def diagonal_ssm(
-    x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor
-) -> tuple[Tensor, Tensor]:
+def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     """h_t = dA h_(t-1) + B x_t, y_t = 2 Re sum_n C h_t, for all t at once.
 
     The factor 2 and the real part stand for the conjugate half of the modes, which is not stored.
@@ -110,4 +109,5 @@ def diagonal_ssm(
         return x.clone(), h0.clone()
     if x.device.type == "cpu":
         return _scan(x, dA, B, C, h0)
-    return parallel.diagonal_ssm_parallel(x, dA, B, C, h0)
+    with torch.autocast(x.device.type, enabled=False):
+        return parallel.diagonal_ssm_parallel(x, dA, B, C, h0)

@@ -7,7 +7,7 @@ from torch import Tensor
 def diagonal_ssm_step(
     x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """x (batch, H), h (batch, H, N) -> y (batch, H) and the next state."""
+    """One element: x (batch, H), h (batch, H, N) -> y (batch, H) and the next state."""
     h = dA * h + B * x[..., None]
     return 2 * (C * h).real.sum(dim=-1), h
 
@@ -20,4 +20,4 @@ def diagonal_ssm_reference(
     for t in range(x.shape[1]):
         y, h = diagonal_ssm_step(x[:, t], dA, B, C, h)
         ys.append(y)
-    return torch.stack(ys, dim=1) if ys else torch.zeros_like(x), h
+    return torch.stack(ys, dim=1) if ys else x.clone(), h

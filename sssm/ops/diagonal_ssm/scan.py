@@ -5,6 +5,8 @@ imaginary part apart, so that the inner loops run over contiguous memory and bec
 instructions.  The backward keeps one state every `CHUNK` elements and makes the others again.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -12,7 +14,7 @@ from sssm.ops.flush import TINY
 
 CHUNK = 64
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @_jit
@@ -23,16 +25,15 @@ def scan(
 
     x is (batch, length, H), A, B and C are (2, N H).
     """
-    H, length, lanes = x.shape[2], x.shape[1], A.shape[1]
+    length, lanes = x.shape[1], A.shape[1]
     before, u = np.empty((2, lanes), x.dtype), np.empty(lanes, x.dtype)
     for row in range(x.shape[0]):
         for t in range(length):
             _repeat(x[row, t], u)
-            before[:] = h[row]
+            _copy(h[row], before)
             _advance(u, A, B, before, h[row])
             for k in range(lanes):
                 u[k] = 2 * (C[0, k] * h[row, 0, k] - C[1, k] * h[row, 1, k])
-            y[row, t] = u[:H]
             _add_up(u, y[row, t])
             if (t + 1) % CHUNK == 0:
                 _flush(h[row])
@@ -48,17 +49,17 @@ def scan_backward(
 
     dx is written; dA, dB and dC are added to.
     """
-    H, length, lanes = x.shape[2], x.shape[1], A.shape[1]
+    length, lanes = x.shape[1], A.shape[1]
     chunks = (length + CHUNK - 1) // CHUNK
     marks = np.empty((chunks, 2, lanes), x.dtype)  # the state before each chunk
     states = np.empty((CHUNK + 1, 2, lanes), x.dtype)  # before and after each element of a chunk
     u, twice_dy = np.empty(lanes, x.dtype), np.empty(lanes, x.dtype)
     g = np.empty((2, lanes), x.dtype)
     for row in range(x.shape[0]):
-        marks[0] = h0[row]
+        _copy(h0[row], marks[0])
         for chunk in range(chunks - 1):
             _run(x[row, chunk * CHUNK : (chunk + 1) * CHUNK], A, B, marks[chunk], states, u)
-            marks[chunk + 1] = states[CHUNK]
+            _copy(states[CHUNK], marks[chunk + 1])
             _flush(marks[chunk + 1])
         for chunk in range(chunks - 1, -1, -1):
             first = chunk * CHUNK
@@ -67,10 +68,8 @@ def scan_backward(
             for t in range(size - 1, -1, -1):
                 _repeat(x[row, first + t], u)
                 _repeat(dy[row, first + t], twice_dy)
-                for k in range(lanes):
-                    twice_dy[k] *= 2
+                _double(twice_dy)
                 _retreat(u, A, B, C, states[t], states[t + 1], twice_dy, dA, dB, dC, dh[row], g)
-                dx[row, first + t] = u[:H]
                 _add_up(u, dx[row, first + t])
 
 
@@ -80,14 +79,30 @@ def _run(
     u: np.ndarray,
 ) -> None:  # fmt: skip
     """All states of one chunk."""
-    states[0] = start
+    _copy(start, states[0])
     for t in range(x.shape[0]):
         _repeat(x[t], u)
         _advance(u, A, B, states[t], states[t + 1])
 
 
-# Each loop below touches few arrays and writes one: with more, the compiler cannot check at run time
-# that they do not overlap, and leaves the loop scalar.
+# Each loop below touches few arrays and writes one: with more, the compiler cannot check at run
+# time that they do not overlap, and leaves the loop scalar; likewise with an offset in an index, so
+# a mode's part of a line is a view.  None assigns a slice: that takes seconds to compile, and this
+# is compiled on the first run after an install.
+
+
+@_jit
+def _copy(h: np.ndarray, to: np.ndarray) -> None:
+    for k in range(h.shape[1]):
+        to[0, k] = h[0, k]
+    for k in range(h.shape[1]):
+        to[1, k] = h[1, k]
+
+
+@_jit
+def _double(u: np.ndarray) -> None:
+    for k in range(u.shape[0]):
+        u[k] *= 2
 
 
 @_jit
@@ -95,16 +110,21 @@ def _repeat(x: np.ndarray, u: np.ndarray) -> None:
     """The input once for every mode."""
     H = x.shape[0]
     for start in range(0, u.shape[0], H):
-        u[start : start + H] = x
+        part = u[start : start + H]
+        for k in range(H):
+            part[k] = x[k]
 
 
 @_jit
 def _add_up(u: np.ndarray, y: np.ndarray) -> None:
-    """Add the second and later modes of `u` to `y`."""
+    """The sum over the modes of `u`."""
     H = y.shape[0]
+    for k in range(H):
+        y[k] = u[k]
     for start in range(H, u.shape[0], H):
+        part = u[start : start + H]
         for k in range(H):
-            y[k] += u[start + k]
+            y[k] += part[k]
 
 
 @_jit
@@ -156,7 +176,7 @@ def _retreat(
 
 @_jit
 def _flush(h: np.ndarray) -> None:
-    flat = h.reshape(-1)
-    for k in range(flat.shape[0]):
-        if abs(flat[k]) < TINY:
-            flat[k] = 0
+    for part in range(2):
+        for k in range(h.shape[1]):
+            if abs(h[part, k]) < TINY:
+                h[part, k] = 0

@@ -1,10 +1,11 @@
 """Filterbank: two equal complex one-pole stages a mode, whose energy is read now and then.
 
-    h1_n = a h1_(n-1) + b x_n,    h2_n = a h2_(n-1) + b h1_n,    energy = |h2|^2 where a reading ends
+    h1_n = a h1_(n-1) + b x_n,  h2_n = a h2_(n-1) + b h1_n,  energy = |h2|^2 where a reading ends
 
-`reference.py` says it sample by sample; `parallel.py` does it by one matrix product and a short
-scan.  Only this file knows both.  The product and its matrices are plain tensor arithmetic, so
-only the scan is registered as an operator of its own.
+`reference.py` says it sample by sample; `parallel.py` does it by one matrix product and a loop over
+the readings, `scan.py` is that loop compiled for a CPU.  Only this file knows all of them.  The
+product and its matrices are plain tensor arithmetic, so only the loop is registered as an operator
+of its own.
 """
 
 import torch
@@ -18,26 +19,42 @@ __all__ = ["filterbank", "filterbank_reference", "filterbank_step"]
 
 @torch.library.custom_op("sssm::filterbank_scan", mutates_args=(), device_types="cpu")
 def _scan(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    return parallel.scan_parallel(u, carry, start)
+    from sssm.ops.filterbank.scan import scan
+
+    h = u.clone(memory_format=torch.contiguous_format)
+    energy = u.new_empty(u.shape[0], u.shape[1] - 1, start.shape[2])
+    scan(h.numpy(), *(t.contiguous().numpy() for t in (carry, start)), energy.numpy())
+    return energy, h
 
 
 @_scan.register_fake
 def _scan_fake(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-    return u.new_empty(u.shape[0], u.shape[1] - 1, start.shape[2]), torch.empty_like(u)
+    energy = u.new_empty(u.shape[0], u.shape[1] - 1, start.shape[2])
+    return energy, torch.empty_like(u, memory_format=torch.contiguous_format)
 
 
 @torch.library.custom_op("sssm::filterbank_scan_backward", mutates_args=(), device_types="cpu")
 def _scan_backward(
     h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return parallel.scan_parallel_backward(h, carry, start, denergy, dh)
+    from sssm.ops.filterbank.scan import scan_backward
+
+    carry, start = carry.contiguous(), start.contiguous()
+    du = dh.clone(memory_format=torch.contiguous_format)
+    dcarry, dstart = torch.zeros_like(carry), torch.zeros_like(start)
+    scan_backward(
+        h.numpy(), carry.numpy(), start.numpy(), denergy.contiguous().numpy(),
+        du.numpy(), dcarry.numpy(), dstart.numpy(),
+    )  # fmt: skip
+    return du, dcarry, dstart
 
 
 @_scan_backward.register_fake
 def _scan_backward_fake(
     h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(h), torch.empty_like(carry), torch.empty_like(start)
+    like = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (h, carry, start))
+    return tuple(like)  # type: ignore[return-value]
 
 
 def _save(ctx, inputs, output) -> None:
@@ -52,22 +69,23 @@ _scan.register_autograd(_backward, setup_context=_save)
 
 
 def filterbank(
-    x: Tensor, a: Tensor, b: Tensor, ends: Tensor, h0: Tensor
+    x: Tensor, a: Tensor, b: Tensor, ends: Tensor, h0: Tensor, *, longest: int
 ) -> tuple[Tensor, Tensor]:
     """Energy of every mode at the ends of readings, and the state after the last sample.
 
     Args:
         x: (batch, length) real samples; length 0 is a chunk too.
-        a: (K,) complex pole of each mode, 0 < |a| < 1.
+        a: (K,) complex pole of each mode, |a| < 1.
         b: (K,) real gain of each stage.
         ends: (readings,) int64, rising, in 1 .. length: reading m is taken after ends[m] samples.
         h0: (batch, 2, K) complex state of the two stages before the first sample.
+        longest: samples that no reading, and not what follows the last one, has more of.
 
     Returns:
         (batch, readings, K) real energies, and (batch, 2, K) complex, the last state.
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or a reading is longer than `longest`.
     """
     if x.dim() != 2 or a.dim() != 1 or b.shape != a.shape:
         raise ValueError(
@@ -79,6 +97,10 @@ def filterbank(
     if x.shape[1] == 0:
         return x.new_zeros(x.shape[0], 0, a.shape[0]), h0.clone()
     lengths = parallel.piece_lengths(ends, x.shape[1])
-    u = parallel.pieces(x, lengths) @ parallel.taps(a, b, int(lengths.max()))
-    energy, h = _scan(u, parallel.carries(a, b, lengths), parallel.planes(h0))
+    if not torch.compiler.is_compiling() and int(lengths.max()) > longest:
+        raise ValueError(f"a reading has {int(lengths.max())} samples, more than {longest}")
+    with torch.autocast(x.device.type, enabled=False):
+        u = parallel.pieces(x, lengths, longest) @ parallel.taps(a, b, longest)
+        scan = _scan if x.device.type == "cpu" else parallel.scan_parallel
+        energy, h = scan(u, parallel.carries(a, b, lengths), parallel.planes(h0))
     return energy, parallel.from_planes(h[:, -1].unflatten(1, (4, -1)))

@@ -1,15 +1,18 @@
 """The scan over readings, compiled: both stages, the energy, and their adjoint, state kept.
 
 Arrays are real planes (re 1, im 1, re 2, im 2), each K long, so that the inner loops run over
-contiguous memory and become vector instructions.
+contiguous memory and become vector instructions.  No slice is assigned: that takes seconds to
+compile, and this is compiled on the first run after an install.
 """
+
+from typing import Any
 
 import numba
 import numpy as np
 
 from sssm.ops.flush import TINY
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 
 @_jit
@@ -19,9 +22,11 @@ def scan(h: np.ndarray, carry: np.ndarray, start: np.ndarray, energy: np.ndarray
     K = planes // 4
     tiny = h.dtype.type(TINY)
     zero = h.dtype.type(0)
+    r1, i1, r2, i2 = np.empty((4, K), h.dtype)
     for row in range(batch):
-        r1, i1 = start[row, 0].copy(), start[row, 1].copy()
-        r2, i2 = start[row, 2].copy(), start[row, 3].copy()
+        for k in range(K):
+            r1[k], i1[k] = start[row, 0, k], start[row, 1, k]
+            r2[k], i2[k] = start[row, 2, k], start[row, 3, k]
         for m in range(pieces):
             now, A = h[row, m], carry[m]
             for k in range(K):
@@ -30,11 +35,18 @@ def scan(h: np.ndarray, carry: np.ndarray, start: np.ndarray, energy: np.ndarray
                 ni2 = now[3 * K + k] + ar * i2[k] + ai * r2[k] + gr * i1[k] + gi * r1[k]
                 nr1 = now[k] + ar * r1[k] - ai * i1[k]
                 ni1 = now[K + k] + ar * i1[k] + ai * r1[k]
-                r1[k] = nr1 if abs(nr1) > tiny else zero
-                i1[k] = ni1 if abs(ni1) > tiny else zero
-                r2[k] = nr2 if abs(nr2) > tiny else zero
-                i2[k] = ni2 if abs(ni2) > tiny else zero
-            now[:K], now[K : 2 * K], now[2 * K : 3 * K], now[3 * K :] = r1, i1, r2, i2
+                r1[k] = zero if abs(nr1) < tiny else nr1
+                i1[k] = zero if abs(ni1) < tiny else ni1
+                r2[k] = zero if abs(nr2) < tiny else nr2
+                i2[k] = zero if abs(ni2) < tiny else ni2
+            for k in range(K):
+                now[k] = r1[k]
+            for k in range(K):
+                now[K + k] = i1[k]
+            for k in range(K):
+                now[2 * K + k] = r2[k]
+            for k in range(K):
+                now[3 * K + k] = i2[k]
             if m < energy.shape[1]:
                 for k in range(K):
                     energy[row, m, k] = r2[k] * r2[k] + i2[k] * i2[k]

@@ -64,4 +64,5 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
         )
     if x.shape[1] == 0:
         return x.clone()
-    return _toeplitz(x, K) if x.shape[1] <= SHORT else parallel.fft_conv(x, K)
+    with torch.autocast(x.device.type, enabled=False):
+        return _toeplitz(x, K) if x.shape[1] <= SHORT else parallel.fft_conv(x, K)

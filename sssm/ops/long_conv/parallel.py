@@ -12,7 +12,7 @@ def toeplitz_conv(x: Tensor, K: Tensor) -> Tensor:
 
 def toeplitz_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of x (the transposed product) and of K (sums along the diagonals of dy x^T)."""
-    channels, length = K.shape
+    length = K.shape[1]
     dY = _to_channels_first(dy)
     dx = _to_channels_last(_toeplitz(K).transpose(1, 2) @ dY)
     dT = F.pad(dY @ _to_channels_first(x).transpose(1, 2), (0, length - 1))

@@ -16,7 +16,7 @@ from sssm.ops.vandermonde.reference import vandermonde_reference
 __all__ = ["vandermonde", "vandermonde_reference"]
 
 
-@torch.library.custom_op("sssm::vandermonde", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sssm::vandermonde", mutates_args=())
 def _op(C: Tensor, dA: Tensor, length: int) -> Tensor:
     return parallel.vandermonde_parallel(C, dA, length)
 
@@ -26,14 +26,15 @@ def _fake(C: Tensor, dA: Tensor, length: int) -> Tensor:
     return C.new_empty(C.shape[0], length, dtype=C.dtype.to_real())
 
 
-@torch.library.custom_op("sssm::vandermonde_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("sssm::vandermonde_backward", mutates_args=())
 def _op_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
     return parallel.vandermonde_backward(C, dA, dK)
 
 
 @_op_backward.register_fake
 def _fake_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(C), torch.empty_like(dA)
+    like = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (C, dA))
+    return tuple(like)  # type: ignore[return-value]
 
 
 def _save(ctx, inputs, output) -> None:
@@ -66,6 +67,5 @@ def vandermonde(C: Tensor, dA: Tensor, length: int) -> Tensor:
     """
     if C.dim() != 2 or C.shape != dA.shape:
         raise ValueError(f"need C and dA (H, N); got C {tuple(C.shape)}, dA {tuple(dA.shape)}")
-    if length == 0:
-        return C.real.new_zeros(C.shape[0], 0)
-    return _op(C, dA, length)
+    with torch.autocast(C.device.type, enabled=False):
+        return _op(C, dA, length)

@@ -29,19 +29,23 @@ def vandermonde_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Ten
     padded = dK.new_zeros(dK.shape[0], strides * block)
     padded[:, : dK.shape[1]] = 2 * dK
     grid = padded.unflatten(1, (strides, block)).to(C.dtype)  # (H, I, S)
-    douter = inner.conj() @ grid.transpose(1, 2)  # (H, N, I)
-    dinner = (C[..., None] * outer).conj() @ grid  # (H, N, S)
-    dC = (douter * outer.conj()).sum(dim=2)
+    # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
+    outer_, inner_ = outer.conj_physical(), inner.conj_physical()
+    douter = inner_ @ grid.transpose(1, 2)  # (H, N, I)
+    dinner = C.conj_physical()[..., None] * outer_ @ grid  # (H, N, S)
+    dC = (douter * outer_).sum(dim=2)
     # d dA^p / d dA = p dA^p / dA, for both factors
-    j = torch.arange(block)
-    i = torch.arange(strides) * block
-    slope = (dinner * (j * inner).conj()).sum(2) + C.conj() * (douter * (i * outer).conj()).sum(2)
-    return dC, slope / dA.conj()
+    j = torch.arange(block, device=dA.device)
+    i = torch.arange(strides, device=dA.device) * block
+    slope = (dinner * (j * inner_)).sum(dim=2)
+    slope = slope + C.conj_physical() * (douter * (i * outer_)).sum(dim=2)
+    return dC, slope / dA.conj_physical()
 
 
 def _factors(dA: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """dA^(i S) (H, N, I) and dA^j (H, N, S), with S about the root of the length."""
     block = max(1, int(length**0.5))
     strides = -(-length // block)
-    outer = powers(dA, torch.arange(strides) * block).to(dA.dtype)
-    return outer, powers(dA, torch.arange(block)).to(dA.dtype)
+    j = torch.arange(block, device=dA.device)
+    i = torch.arange(strides, device=dA.device) * block
+    return powers(dA, i).to(dA.dtype), powers(dA, j).to(dA.dtype)

@@ -10,4 +10,4 @@ def vandermonde_reference(C: Tensor, dA: Tensor, length: int) -> Tensor:
     for _ in range(length):
         rows.append(2 * term.real.sum(dim=1))
         term = term * dA
-    return torch.stack(rows, dim=1) if rows else C.real.new_zeros(C.shape[0], 0)
+    return torch.stack(rows, dim=1) if rows else 2 * C.real[:, :0]

@@ -1,0 +1,205 @@
+import math
+import operator
+
+import pytest
+import torch
+from streaming import check_streaming, leaves, row_of
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+
+RATES = [8_000, 11_025, 22_050, 44_100, 48_000]
+LABELS = ("_silence_", "_unknown_", "yes", "no")
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    sizes = {"bands": 4, "channels": 6, "state_size": 2, "depth": 1}
+    return KeywordModel(ModelConfig(labels=LABELS, **sizes | changes)).eval()
+
+
+def noise(*shape):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_streaming_contract():
+    check_streaming(tiny(depth=2), noise(2, 330, 1))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_streaming_contract_at_another_rate(rate):
+    check_streaming(tiny().at_rate(rate), noise(2, rate // 100 + 9, 1))
+
+
+@pytest.mark.parametrize("layer", ["s4d", "s4"])
+def test_the_streaming_contract_of_blocks_on_the_samples(layer):
+    """At 1 kHz, so that a frame is ten samples."""
+    model = tiny(front="samples", layer=layer, sample_rate_hz=1_000)
+    check_streaming(model, noise(2, 23, 1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rate", [16_000, *RATES])
+def test_a_frame_each_10_ms(rate):
+    model = tiny().at_rate(rate)
+    for frame in (1, 2, 7):
+        end = frame * rate // 100
+        assert model(noise(1, end - 1, 1))[0].shape == (1, frame - 1, len(LABELS))
+        assert model(noise(1, end, 1))[0].shape == (1, frame, len(LABELS))
+
+
+@torch.no_grad()
+def test_the_clip_answer_is_that_of_any_chunking():
+    """Log-mean-exp of 50 ms means of the frames' logits, plus the offset."""
+    model, x = tiny(), noise(2, 3_700, 1)
+    model.clip.offset += torch.linspace(-1, 1, len(LABELS))
+    logits, whole = model(x)
+    means = [piece.mean(dim=1) for piece in logits.split(5, dim=1)]
+    expected = torch.stack(means).exp().mean(dim=0).log() + model.clip.offset
+    torch.testing.assert_close(model.clip_logits(whole), expected)
+    for size in (7, 159, 160, 161, 1_000):
+        state = model.init_state(2)
+        for piece in x.split(size, dim=1):
+            _, state = model(piece, state)
+        torch.testing.assert_close(model.clip_logits(state), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_clip_of_one_hop_has_an_answer_and_a_shorter_one_none():
+    model = tiny()
+    logits, state = model(noise(1, 160, 1))
+    torch.testing.assert_close(model.clip_logits(state), logits[:, 0] + model.clip.offset)
+    with pytest.raises(ValueError, match="no answer before its first frame"):
+        model.clip_logits(model(noise(1, 159, 1))[1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("samples", [0, 1, 159, 160, 400, 800])
+def test_no_two_tensors_share_their_numbers(samples):
+    """Neither old and new state, nor two leaves of one, nor outputs, inputs and parameters."""
+    model = tiny()
+    _, before = model(noise(2, 479, 1))
+    x = noise(2, samples, 1)
+    outcomes = [model(x, before)]
+    if samples == 1:  # the first of them ends no frame, the second does
+        outcomes.append(model.step(x[:, 0], model.init_state(2)))
+        outcomes.append(model.step(x[:, 0], before))
+    for y, after in outcomes:
+        tensors = [x, y, *leaves(before), *leaves(after), *model.parameters()]
+        places = [t.untyped_storage().data_ptr() for t in tensors if t.numel()]
+        assert len(set(places)) == len(places)
+        for leaf in leaves(after):  # saved, a state is no larger than its numbers
+            assert leaf.untyped_storage().nbytes() <= 2 * leaf.nbytes
+
+
+@torch.no_grad()
+def test_mixed_precision_keeps_audio_states_and_logits_exact():
+    model, x = tiny(depth=2), noise(2, 410, 1)
+    y, state = model(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y_mixed, state_mixed = model(x)
+        y_step, state_step = model.step(x[:, 0], state_mixed)
+        y_frame, state_frame = model.step(x[:, 0], model(x[:, :159])[1])
+    assert [y_mixed.dtype, y_step.dtype, y_frame.dtype] == [torch.float32] * 3
+    assert y_frame.shape[1] == 1
+    for mixed in (state_mixed, state_step, state_frame):
+        assert [t.dtype for t in leaves(mixed)] == [t.dtype for t in leaves(state)]
+    assert all(map(torch.equal, leaves(state_mixed.front), leaves(state.front)))
+    torch.testing.assert_close(y_mixed, y, rtol=0.1, atol=0.1)
+    assert not torch.equal(y_mixed, y)  # it was mixed
+
+
+def sensitive():
+    """Memories as before training, and logits that put the scores far apart."""
+    model = tiny(channels=16, bands=16, state_size=4, depth=3)
+    with torch.no_grad():
+        model.head.weight *= 10
+    return model
+
+
+SOUNDS = {
+    "noise": 3 * noise(1, 60 * 16_000, 1),
+    "full scale": torch.sign(torch.sin(0.3 * torch.arange(60 * 16_000.0)))[None, :, None],
+    "silence": torch.zeros(1, 60 * 16_000, 1),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_after_long_audio_a_clip_scores_as_after_the_last_10_s_of_it(sound):
+    """Hours leave no trace: what is older than ten seconds changes no score by more than 0.02."""
+    after, heard = clip_scores_after(), SOUNDS[sound]
+    whole, last = after(heard), after(heard[:, -10 * 16_000 :])
+    assert (whole - last).abs().max() <= 0.02
+    assert (whole - after(heard[:, :0])).abs().max() > 0.02  # the test would see a trace
+    assert whole.amax(dim=0).max() > 0.5
+
+
+def clip_scores_after():
+    """Scores of every frame of a clip, and of the clip, after other audio."""
+    model = sensitive()
+    t = torch.arange(16_000.0) / 16_000
+    clip = (torch.sin(2_000 * t**2) * torch.sin(math.pi * t)).reshape(1, -1, 1)
+
+    def after(audio):
+        _, state = model(audio)
+        logits, state = model(clip, state._replace(clip=model.clip.init_state(1)))
+        return torch.softmax(torch.cat([logits[0], model.clip_logits(state)]), dim=-1)
+
+    return after
+
+
+def test_no_layer_at_100_hz_remembers_longer_than_a_second():
+    model = tiny(depth=3).double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("log_rate", "log_decay")):
+                parameter.fill_(-100.0)
+    decays = [block.ssm._discrete()[0].abs() for block in model.blocks]
+    decays += [model.pool._decay(), model.front.gain._decay()]
+    for decay in decays:
+        torch.testing.assert_close(decay, torch.full_like(decay, math.exp(-1 / 100)))
+
+
+def test_at_rate_shares_the_weights():
+    model = tiny()
+    other = model.at_rate(8_000)
+    assert all(map(operator.is_, model.parameters(), other.parameters()))
+    assert model.front.sample_rate_hz == 16_000
+    x = noise(1, 410, 1)
+    assert torch.equal(other.at_rate(16_000)(x)[0], model(x)[0])
+
+
+@pytest.mark.parametrize("rate", [7_999, 48_001, 0])
+def test_a_rate_outside_of_its_range_is_refused(rate):
+    with pytest.raises(ValueError, match=f"rate must be 8000 to 48000 Hz, got {rate}"):
+        tiny().at_rate(rate)
+
+
+def test_band_limits_reach_the_front_row_by_row():
+    model, x = tiny(), noise(2, 410, 1)
+    limited, _, _ = model.features(x, bandwidth_hz=torch.tensor([4_000.0, 8_000.0]))
+    whole, _ = model(x)
+    assert torch.equal(limited[1], whole[1])
+    assert not torch.equal(limited[0], whole[0])
+
+
+def test_every_parameter_learns():
+    model = tiny(depth=2).train()
+    _, state = model(noise(2, 1_600, 1))
+    model.clip_logits(state).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        if name != "front.unheard":  # all bands are heard
+            assert parameter.grad.any(), name
+
+
+@torch.no_grad()
+def test_a_batch_of_streams_is_its_rows():
+    model, x = tiny(), noise(3, 410, 1)
+    y, state = model(x)
+    for row in range(3):
+        alone, last = model(x[row : row + 1])
+        torch.testing.assert_close(alone[0], y[row])
+        torch.testing.assert_close(leaves(last), leaves(row_of(state, row)))

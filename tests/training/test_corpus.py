@@ -1,0 +1,249 @@
+import os
+import pickle
+import shutil
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from generated_corpus import SPEAKERS, WORDS, make_published, noise, write
+
+from training import corpus as under_test
+from training.corpus import CACHE, SAMPLE_RATE_HZ, open_corpus, read_int16
+from training.speech_commands import FOLDER
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def published(commands_root):
+    return open_corpus(commands_root, own_words=False)
+
+
+@pytest.fixture
+def own_root(tmp_path):
+    """Two words of three clips, and noise."""
+    for name in ("door", "lamp"):
+        for n in range(3):
+            write(tmp_path / name / f"{n}.wav", noise(0.2, RNG))
+    write(tmp_path / "_background_noise_" / "fan.wav", noise(2, RNG))
+    return tmp_path
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Files that were decoded."""
+    paths = []
+
+    def noted(path):
+        paths.append(path)
+        return read_int16(path)
+
+    monkeypatch.setattr(under_test, "read_int16", noted)
+    return paths
+
+
+def test_published_recordings_have_source_split_word_and_speaker(published):
+    for split, speakers in SPEAKERS.items():
+        commands = [published.entries[n] for n in published.where(source="commands", split=split)]
+        assert {e.word for e in commands} == set(WORDS)
+        assert {e.speaker for e in commands} == set(speakers)
+    assert len(published.where(source="background", split="training")) == 2
+    assert len(published.where(source="noise", split="training")) == 1
+    assert len(published.where(source="noise", split="validation")) == 1
+    (phrase,) = published.where(source="phrases", split="training")
+    assert published.entries[phrase].word == "view glass"
+    sentences = published.where(source="speech", split="training")
+    assert [published.entries[n].speaker for n in sentences] == ["7", "8"]
+    spoken = published.words[published.entries[sentences[0]].path]
+    assert [word.word for word in spoken] == ["one", "no", "three", "know", "five"]
+    assert spoken[1].start == round(0.95 * SAMPLE_RATE_HZ)
+
+
+def test_samples_are_those_of_the_files(published, commands_root):
+    for n in range(0, len(published.entries), 7):
+        path = commands_root / published.entries[n].path
+        samples, _ = soundfile.read(path, dtype="int16")
+        np.testing.assert_array_equal(published[n], samples)
+
+
+def test_a_loader_in_another_process_gets_no_copy_of_the_samples(published):
+    pickled = pickle.dumps(published)
+    assert len(pickled) < 50_000 < published._samples.nbytes
+    again = pickle.loads(pickled)
+    np.testing.assert_array_equal(again[3], published[3])
+    assert again.entries == published.entries
+
+
+def test_decoded_once(own_root, decoded):
+    first = open_corpus(own_root, own_words=True)
+    assert len(decoded) == 7
+    second = open_corpus(own_root, own_words=True)
+    assert len(decoded) == 7
+    assert first.entries == second.entries
+    assert sorted(path.name for path in (own_root / CACHE).iterdir()) == [
+        "recordings.int16",
+        "recordings.json",
+    ]
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "replaced", "cache cut short"])
+def test_what_changed_is_decoded_again(own_root, decoded, change):
+    open_corpus(own_root, own_words=True)
+    file = own_root / "door" / "1.wav"
+    if change == "added":
+        write(own_root / "door" / "new.wav", noise(0.2, RNG))
+    elif change == "removed":
+        file.unlink()
+    elif change == "replaced":  # by as many samples
+        date = file.stat().st_mtime_ns + 1_000_000
+        write(file, np.zeros(3_200))
+        os.utime(file, ns=(date, date))
+    else:
+        audio = own_root / CACHE / "recordings.int16"
+        audio.write_bytes(audio.read_bytes()[:-2])
+    decoded.clear()
+    corpus = open_corpus(own_root, own_words=True)
+    assert len(decoded) == len(corpus.entries)
+    for n, entry in enumerate(corpus.entries):
+        np.testing.assert_array_equal(corpus[n], read_int16(own_root / entry.path))
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_an_interrupted_decode_leaves_nothing_broken(own_root, monkeypatch, before):
+    if before:
+        open_corpus(own_root, own_words=True)
+        write(own_root / "door" / "new.wav", noise(0.2, RNG))
+
+    def stopped(path):
+        if path.name == "fan.wav":
+            raise KeyboardInterrupt
+        return read_int16(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(under_test, "read_int16", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            open_corpus(own_root, own_words=True)
+    assert not list((own_root / CACHE).glob("unfinished-*"))
+    corpus = open_corpus(own_root, own_words=True)
+    for n, entry in enumerate(corpus.entries):
+        np.testing.assert_array_equal(corpus[n], read_int16(own_root / entry.path))
+
+
+def test_a_kill_between_samples_and_lengths_is_no_whole_cache(own_root, decoded, monkeypatch):
+    open_corpus(own_root, own_words=True)
+    write(own_root / "door" / "0.wav", noise(0.2, RNG))
+    os.utime(own_root / "door" / "0.wav", ns=(1, 1))
+    moves = iter([os.replace])
+
+    def killed(source, target):
+        next(moves, _killed)(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_corpus(own_root, own_words=True)
+    decoded.clear()
+    open_corpus(own_root, own_words=True)
+    assert len(decoded) == 7
+
+
+def _killed(source, target):
+    raise KeyboardInterrupt
+
+
+def test_what_a_kill_left_is_removed_later(own_root):
+    for name, age_s in (("unfinished-old", 7_200), ("unfinished-now", 0)):
+        path = own_root / CACHE / name / "samples"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"12")
+        date = time.time() - age_s
+        os.utime(path, (date, date))
+        os.utime(path.parent, (date, date))
+    open_corpus(own_root, own_words=True)
+    assert [path.name for path in (own_root / CACHE).glob("unfinished-*")] == ["unfinished-now"]
+
+
+def test_any_rate_format_and_number_of_channels(tmp_path):
+    t = np.arange(8_820) / 44_100
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t)
+    write(tmp_path / "door" / "cd.flac", np.stack([tone, tone], axis=1), 44_100)
+    write(tmp_path / "door" / "phone.ogg", tone[:1_600], 8_000)
+    write(tmp_path / "door" / "wide.wav", np.repeat(tone, 4), 176_400)
+    corpus = open_corpus(tmp_path, own_words=True)
+    by_name = {entry.path: corpus[n] for n, entry in enumerate(corpus.entries)}
+    assert {path: len(x) for path, x in by_name.items()} == {
+        "door/cd.flac": 3_200,
+        "door/phone.ogg": 3_200,
+        "door/wide.wav": 3_200,
+    }
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(3_200) / SAMPLE_RATE_HZ)
+    inner = slice(400, -400)
+    np.testing.assert_allclose(by_name["door/cd.flac"][inner] / 32_768, expected[inner], atol=2e-3)
+
+
+def test_full_scale_does_not_wrap_around(tmp_path):
+    path = write(tmp_path / "loud.wav", np.array([1.0, -1.0, 1.0]))
+    assert read_int16(path).tolist() == [32_767, -32_768, 32_767]
+    soundfile.write(path, np.array([2.0, -3.0]), SAMPLE_RATE_HZ, subtype="FLOAT")
+    assert read_int16(path).tolist() == [32_767, -32_768]
+
+
+def test_files_that_cannot_be_read_are_one_line(own_root):
+    (own_root / "door" / "1.wav").write_text("no audio")
+    with pytest.raises(ValueError, match=r"^\S+door/1\.wav: not audio that can be read[^\n]*$"):
+        open_corpus(own_root, own_words=True)
+    (own_root / "lamp" / "1.wav").write_bytes(b"")
+    (own_root / "lamp" / "2.wav").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"^\S+door/1\.wav: .* \(and 2 more that cannot be read\)$"
+    ):
+        open_corpus(own_root, own_words=True)
+
+
+def test_recordings_without_a_sample_are_left_out(own_root):
+    write(own_root / "door" / "1.wav", np.zeros(0))
+    corpus = open_corpus(own_root, own_words=True)
+    assert "door/1.wav" not in {entry.path for entry in corpus.entries}
+    for n, entry in enumerate(corpus.entries):
+        np.testing.assert_array_equal(corpus[n], read_int16(own_root / entry.path))
+    shutil.rmtree(own_root)
+    write(own_root / "door" / "1.wav", np.zeros(0))
+    with pytest.raises(ValueError, match=r"^\S+: no recording holds a sample$"):
+        open_corpus(own_root, own_words=True)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(own_root):
+    (own_root / CACHE).write_text("in the way")
+    with pytest.raises(ValueError, match=rf"^\S+{CACHE}: cannot be written \(.*\)$"):
+        open_corpus(own_root, own_words=True)
+
+
+def test_a_full_disk_is_one_line(own_root, monkeypatch):
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match=r"^\S+: cannot be written \(no space left on device\)$"):
+        open_corpus(own_root, own_words=True)
+
+
+def test_tables_that_are_missing_are_one_line(tmp_path):
+    root = make_published(tmp_path)
+    (root / "speech" / "words.csv").unlink()
+    assert open_corpus(root, own_words=False).words == {}
+    (root / "noise" / "rain" / "5-A.wav").unlink()
+    with pytest.raises(ValueError, match=r"^\S+5-A\.wav: no such file or directory$"):
+        open_corpus(root, own_words=False)
+    (root / "noise" / "splits.csv").unlink()
+    with pytest.raises(ValueError, match=r"^\S+splits\.csv: no such file or directory$"):
+        open_corpus(root, own_words=False)
+
+
+def test_what_stands_beside_speech_commands_may_be_missing(tmp_path):
+    for split, speakers in SPEAKERS.items():
+        for speaker in speakers:
+            write(tmp_path / FOLDER / "yes" / f"{speaker}_nohash_0.wav", noise(0.1, RNG))
+        assert split
+    corpus = open_corpus(tmp_path, own_words=False)
+    assert {entry.source for entry in corpus.entries} == {"commands"}

@@ -1,0 +1,219 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from generated_corpus import WORDS
+
+from training import augment
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Entry, open_corpus
+from training.examples import Batch, Examples
+from training.labels import SILENCE, UNKNOWN, LabelSet, label_set
+from training.recipe import Recipe
+from training.speech_commands import CORE_WORDS
+from training.vocabulary import BLANK, Vocabulary
+
+ALWAYS = 1 - 1e-9  # as a probability of a recipe
+RECIPE = Recipe(batch=8, steps=50, vocabulary=10)
+
+
+@pytest.fixture(scope="module")
+def corpus(commands_root):
+    return open_corpus(commands_root, own_words=False)
+
+
+def examples_of(
+    corpus: Corpus, recipe: Recipe = RECIPE, rank: int = 0, labels: LabelSet | None = None
+) -> Examples:
+    labels = labels or label_set("sc12", corpus)
+    return Examples(corpus, labels, Vocabulary.of(corpus, recipe.vocabulary), recipe, rank)
+
+
+def assert_equal(one: Batch, other: Batch) -> None:
+    for mine, theirs in zip(one, other, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_batch_has_the_shapes_it_says(corpus):
+    batch = examples_of(corpus)[0]
+    assert batch.samples.shape == (8, SAMPLE_RATE_HZ, 1)
+    assert batch.samples.dtype == torch.float32
+    assert batch.samples.abs().max() <= 1
+    assert batch.label.shape == batch.word.shape == batch.bandwidth_hz.shape == (8,)
+    assert ((batch.label >= 0) & (batch.label < 12)).all()
+    assert batch.phones.shape[0] == 8
+    for row, count in zip(batch.phones, batch.phone_count, strict=True):
+        assert (row[:count] != BLANK).all()
+        assert (row[count:] == BLANK).all()
+
+
+def test_a_batch_is_a_function_of_its_number(corpus):
+    in_order, other = examples_of(corpus), examples_of(corpus)
+    first = [in_order[step] for step in range(4)]
+    for step in (3, 0, 2, 2, 1):
+        assert_equal(other[step], first[step])
+    assert_equal(examples_of(corpus)[3], first[3])
+
+
+def test_batches_differ_by_seed_rank_and_number(corpus):
+    seed_1 = Recipe(batch=8, steps=50, vocabulary=10, seed=1)
+    batches = [
+        examples_of(corpus)[0],
+        examples_of(corpus)[1],
+        examples_of(corpus, rank=1)[0],
+        examples_of(corpus, seed_1)[0],
+    ]
+    for n, one in enumerate(batches):
+        for other in batches[n + 1 :]:
+            assert not torch.equal(one.samples, other.samples)
+
+
+def test_nothing_of_another_split_is_ever_drawn(corpus, monkeypatch):
+    drawn: set[int] = set()
+    original = Corpus.__getitem__
+
+    def noted(self, n):
+        drawn.add(n)
+        return original(self, n)
+
+    monkeypatch.setattr(Corpus, "__getitem__", noted)
+    examples = examples_of(corpus)
+    for step in range(40):
+        _ = examples[step]
+    entries = [corpus.entries[n] for n in drawn]
+    assert {entry.split for entry in entries} == {"training"}
+    sources = {"commands", "speech", "phrases", "noise", "background"}
+    assert {entry.source for entry in entries} == sources
+    assert {entry.word for entry in entries if entry.source == "commands"} == set(WORDS)
+
+
+def test_what_is_held_out_of_a_background_recording_is_never_heard(corpus_of):
+    noise = np.zeros(3 * SAMPLE_RATE_HZ, np.int16)
+    noise[int(len(noise) * (1 - BACKGROUND_HELD_OUT)) :] = 20_000
+    corpus = corpus_of(
+        (Entry("fan", "background", "training", "", ""), noise),
+        (Entry("a", "commands", "training", "a", ""), np.zeros(SAMPLE_RATE_HZ, np.int16)),
+    )
+    recipe = Recipe(
+        batch=16, steps=50, noise=ALWAYS, vocabulary=0, silence_share=0.5, gain_low_db=0.0,
+        gain_high_db=0.0,
+    )  # fmt: skip
+    examples = examples_of(corpus, recipe, labels=LabelSet(("a",), unknown=False, silence=True))
+    for step in range(20):
+        assert examples[step].samples.abs().max() < 0.01
+
+
+def test_classes_have_their_shares(corpus):
+    recipe = Recipe(batch=8, unknown_share=0.2, silence_share=0.1)
+    examples = examples_of(corpus, recipe)
+    np.testing.assert_allclose(examples.shares, [0.07] * 10 + [0.2, 0.1])
+    prior = examples.log_prior()
+    assert prior.shape == (12,)
+    assert prior[0].item() == pytest.approx(math.log(0.07 * 12), abs=1e-6)
+    assert prior[10].item() == pytest.approx(math.log(0.2 * 12), abs=1e-6)
+    assert torch.exp(prior).mean().item() == pytest.approx(1.0, abs=1e-6)
+
+
+def clips_of(corpus_of, **counts: int) -> Corpus:
+    second = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    return corpus_of(
+        *(
+            (Entry(f"{word}{n}", "commands", "training", word, str(n)), second)
+            for word, count in counts.items()
+            for n in range(count)
+        )
+    )
+
+
+@pytest.mark.parametrize(("balance", "ratio"), [(0.0, 1.0), (0.5, 3.0), (1.0, 9.0)])
+def test_words_are_balanced_by_the_exponent_of_their_count(corpus_of, balance, ratio):
+    corpus = clips_of(corpus_of, few=2, many=18)
+    labels = LabelSet(("few", "many"), unknown=False, silence=False)
+    examples = examples_of(corpus, Recipe(balance=balance, vocabulary=0), labels=labels)
+    few, many = examples.shares
+    assert many / few == pytest.approx(ratio)
+    assert few + many == pytest.approx(1.0)
+
+
+def test_labels_are_drawn_as_often_as_their_shares(corpus):
+    recipe = Recipe(
+        batch=400, unknown_share=0.3, silence_share=0.2, speed=0.0, pitch=0.0, room=0.0, noise=0.0
+    )
+    label = examples_of(corpus, recipe)[0].label
+    assert (label == 10).float().mean().item() == pytest.approx(0.3, abs=0.07)
+    assert (label == 11).float().mean().item() == pytest.approx(0.2, abs=0.06)
+
+
+def test_auxiliary_targets_are_what_is_said(corpus):
+    examples = examples_of(corpus)
+    vocabulary, labels = examples.vocabulary, examples.labels.labels
+    kinds = set()
+    for step in range(30):
+        batch = examples[step]
+        for label, word, phones, count in zip(
+            batch.label.tolist(), batch.word.tolist(), batch.phones, batch.phone_count, strict=True
+        ):
+            name = labels[label]
+            if name in CORE_WORDS:
+                assert vocabulary.words[word] == name
+                assert phones[:count].tolist() == vocabulary.phones([name])
+            elif name == SILENCE:
+                assert (word, int(count)) == (-1, 0)
+            else:
+                kinds.add((word >= 0, int(count) > 0))
+                assert word < 0 or vocabulary.words[word] not in CORE_WORDS
+    assert (True, True) in kinds  # a word alone
+    assert (False, True) in kinds  # words in a row
+    assert (False, False) in kinds  # whatever falls into a second
+
+
+def test_a_folder_of_other_words_is_no_word_of_its_own(corpus_of):
+    corpus = clips_of(corpus_of, door=3, _unknown_=3)
+    labels = label_set("folder", corpus)
+    batch = examples_of(corpus, Recipe(batch=16, vocabulary=0), labels=labels)[0]
+    unknown = batch.label == labels.labels.index(UNKNOWN)
+    assert unknown.any()
+    assert (batch.word[unknown] == -1).all()
+    assert (batch.phone_count[unknown] == 0).all()
+
+
+def test_band_limited_clips_say_so(corpus):
+    everything = Recipe(batch=8, low_pass=ALWAYS, vocabulary=0)
+    assert (examples_of(corpus, everything)[0].bandwidth_hz == augment.HALF_BAND_HZ).all()
+    nothing = Recipe(batch=8, low_pass=0.0, vocabulary=0)
+    assert (examples_of(corpus, nothing)[0].bandwidth_hz >= SAMPLE_RATE_HZ / 2).all()
+
+
+@pytest.mark.parametrize("clip_s", [0.4, 2.5])
+def test_clips_of_another_length(corpus, clip_s):
+    recipe = Recipe(batch=8, clip_s=clip_s, room=ALWAYS, low_pass=ALWAYS, vocabulary=0)
+    samples = examples_of(corpus, recipe)[0].samples
+    assert samples.shape == (8, int(clip_s * SAMPLE_RATE_HZ), 1)
+    assert samples.isfinite().all()
+
+
+def test_a_class_without_recordings_is_one_line(corpus_of):
+    corpus = clips_of(corpus_of, door=3)
+    for labels, missing in [
+        (LabelSet(("door", "lamp", "fan"), unknown=False, silence=False), "lamp, fan"),
+        (LabelSet(("door",), unknown=True, silence=False), "_unknown_"),
+        (LabelSet((), unknown=False, silence=True), "on"),
+    ]:
+        with pytest.raises(ValueError, match=f"^no recordings to train {missing}$"):
+            examples_of(corpus, labels=labels)
+
+
+@pytest.mark.parametrize(("unknown", "silence"), [(0.0, 0.1), (0.6, 0.4), (0.9, 0.2)])
+def test_shares_that_leave_a_class_nothing_are_one_line(corpus, unknown, silence):
+    recipe = Recipe(unknown_share=unknown, silence_share=silence)
+    with pytest.raises(ValueError, match=r"must leave every class a share$"):
+        examples_of(corpus, recipe)
+
+
+def test_silence_without_noise_is_next_to_nothing(corpus_of):
+    corpus = clips_of(corpus_of, door=3)
+    recipe = Recipe(batch=32, silence_share=0.5, vocabulary=0)
+    batch = examples_of(corpus, recipe, labels=LabelSet(("door",), False, True))[0]
+    quiet = batch.samples[batch.label == 1]
+    assert 0 < quiet.abs().max() < 0.01
+    assert (quiet == 0).all(dim=1).any()

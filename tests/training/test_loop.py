@@ -1,0 +1,67 @@
+"""Rates, groups, and what of a step comes from its number."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from training.initial import initial_model
+from training.labels import LabelSet
+from training.optimizer import STATE_SPACE, optimizer_of, set_rates, share_of_rate
+from training.recipe import Recipe
+
+RECIPE = Recipe(lr=4e-3, ssm_lr=1e-3, weight_decay=0.02, warmup=10, steps=100)
+
+
+def test_state_space_parameters_have_their_own_rate_and_no_decay():
+    model = KeywordModel(ModelConfig(labels=("a", "b"), depth=2))
+    optimizer = optimizer_of(model, RECIPE)
+    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    names = dict(model.named_parameters())
+    assert len(groups) == len(names)  # each once
+    set_rates(optimizer, 10, RECIPE)
+    for name, parameter in names.items():
+        own = name.rsplit(".", 1)[-1] in STATE_SPACE
+        group = groups[id(parameter)]
+        assert group["lr"] == (1e-3 if own else 4e-3) * share_of_rate(10, RECIPE)
+        assert group["weight_decay"] == (0.02 if parameter.dim() == 2 and not own else 0)
+    assert sum(name.endswith(("log_dt", "log_decay", "frequency")) for name in names) == 6
+
+
+def test_the_rate_rises_then_falls():
+    shares = [share_of_rate(step, RECIPE) for step in range(100)]
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9] == max(shares)
+    assert shares[-1] == pytest.approx(0.01, abs=1e-3)
+    assert all(before > after for before, after in itertools.pairwise(shares[10:]))
+
+
+def test_a_rate_without_warmup():
+    assert share_of_rate(0, Recipe(warmup=0)) == 1
+
+
+def test_the_model_is_what_the_recipe_says():
+    recipe = Recipe(bands=16, channels=12, state_size=2, depth=3, dropout=0.2)
+    model = initial_model(recipe, LabelSet(("a", "b"), True, False), None)
+    assert model.config == ModelConfig(
+        labels=("a", "b", "_unknown_"), bands=16, channels=12, state_size=2, depth=3, dropout=0.2
+    )
+
+
+def test_a_model_of_another_shape_is_no_start(model_file):
+    with pytest.raises(ValueError, match="of another shape"):
+        initial_model(Recipe(channels=12), LabelSet(("a",), True, False), model_file)
+
+
+def test_other_labels_get_a_new_head(model_file):
+    recipe = Recipe().like(ModelConfig(labels=("a",), bands=8, channels=8, state_size=2, depth=2))
+    torch.manual_seed(1)
+    one = initial_model(recipe, LabelSet(("a",), True, False), model_file)
+    two = initial_model(recipe, LabelSet(("a",), True, False), model_file)
+    heads = [model.head for model in (one, two)]
+    assert all(isinstance(head, nn.Linear) for head in heads)
+    assert not torch.equal(heads[0].weight, heads[1].weight)
+    assert torch.equal(one.lift.weight, two.lift.weight)

@@ -1,0 +1,121 @@
+"""The loss: what counts, what does not, and that no corner of it is NaN."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from training.carried import leaves
+from training.examples import Batch
+from training.objective import Objective, _stream_loss
+from training.recipe import Recipe
+from training.steps import Step
+from training.streams import IGNORED, StreamBatch
+from training.vocabulary import Vocabulary
+
+LABELS = ("yes", "no", "_unknown_", "_silence_")
+CLASSES = torch.zeros(4)
+
+
+def objective(**settings) -> Objective:
+    torch.manual_seed(0)
+    recipe = Recipe(**settings)
+    config = ModelConfig(
+        labels=LABELS, bands=8, channels=8, state_size=2, depth=2, dropout=recipe.dropout
+    )
+    vocabulary = Vocabulary(["yes", "no", "cat"])
+    return Objective(KeywordModel(config), recipe, CLASSES, vocabulary)
+
+
+def clips(*, word: int = 0, phones: int = 3) -> Batch:
+    return Batch(
+        torch.randn(2, 4_800, 1, generator=torch.Generator().manual_seed(1)) / 10,
+        torch.tensor([0, 1]), torch.tensor([16_000.0, 4_000.0]), torch.tensor([word, -1]),
+        torch.arange(1, 7).view(2, 3), torch.tensor([phones, 0]),
+    )  # fmt: skip
+
+
+def stream(label: int, fresh: bool = False) -> StreamBatch:
+    samples = torch.randn(3, 3_200, 1, generator=torch.Generator().manual_seed(2)) / 10
+    labels = torch.full((3, 20), label)
+    return StreamBatch(samples, labels, torch.full((3,), 16_000.0), torch.tensor([fresh] * 3))
+
+
+def test_the_total_is_the_weighted_sum():
+    o = objective(word_weight=0.4, phone_weight=0.2, stream_weight=0.5)
+    losses, _ = o(Step(clips(), stream(3)), o.model.init_state(3))
+    expected = losses.clip + 0.4 * losses.word + 0.2 * losses.phone + 0.5 * losses.stream
+    torch.testing.assert_close(losses.total, expected)
+
+
+def test_what_is_left_out_is_none():
+    losses, state = objective(word_weight=0.0, phone_weight=0.0)(Step(clips(), None), None)
+    assert losses.word is losses.phone is losses.stream is state is None
+    assert losses.total is losses.clip
+
+
+def test_the_prior_moves_the_logits():
+    o = objective(word_weight=0.0, phone_weight=0.0)
+    before, _ = o(Step(clips(), None), None)
+    o.log_prior.copy_(torch.tensor([2.0, 2.0, 0.0, 0.0]))  # both clips' classes are drawn often
+    after, _ = o(Step(clips(), None), None)
+    assert after.clip < before.clip
+
+
+def gradients(o: Objective) -> list[Tensor]:
+    return [p.grad for p in o.parameters() if p.grad is not None]
+
+
+def test_nothing_known_is_no_loss_and_no_nan():
+    o = objective()
+    step = Step(clips(word=-1, phones=0), stream(IGNORED, fresh=True))
+    losses, state = o(step, o.model.init_state(3))
+    assert losses.word == losses.phone == losses.stream == 0
+    losses.total.backward()
+    assert gradients(o)
+    assert all(gradient.isfinite().all() for gradient in gradients(o))
+    assert all(leaf.isfinite().all() for leaf in leaves(state))
+
+
+def test_more_phones_than_frames_is_no_nan():
+    o = objective()
+    batch = clips()._replace(phones=torch.ones(2, 200, dtype=torch.int64) * 5)
+    batch = batch._replace(phone_count=torch.tensor([200, 3]))
+    losses, _ = o(Step(batch, None), None)
+    losses.total.backward()
+    assert all(gradient.isfinite().all() for gradient in gradients(o))
+
+
+def test_every_kind_of_frame_weighs_alike():
+    """A keyword's frames are rare; how many there are of the others changes nothing."""
+    logits = torch.randn(1, 4, 4)
+    label = torch.tensor([[0, 2, 3, IGNORED]])
+    many = torch.cat([logits, logits[:, 2:3].expand(1, 50, 4)], dim=1)
+    many_label = torch.cat([label, torch.full((1, 50), 3)], dim=1)
+    few = _stream_loss(logits, label, 2)
+    torch.testing.assert_close(_stream_loss(many, many_label, 2), few)
+    alone = torch.nn.functional.cross_entropy(logits[0, :3], label[0, :3])
+    torch.testing.assert_close(few, alone)
+
+
+def test_the_state_goes_on_without_its_past():
+    o = objective(dropout=0.0)
+    _, first = o(Step(clips(), stream(3)), o.model.init_state(3))
+    assert not any(leaf.requires_grad for leaf in leaves(first))
+    carried, _ = o(Step(clips(), stream(3)), first)
+    fresh, _ = o(Step(clips(), stream(3, fresh=True)), first)
+    silence, _ = o(Step(clips(), stream(3)), o.model.init_state(3))
+    torch.testing.assert_close(fresh.stream, silence.stream)
+    assert carried.stream != fresh.stream
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_states_stay_float32_under_mixed_precision(precision):
+    o = objective()
+    with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+        losses, state = o(Step(clips(), stream(0)), o.model.init_state(3))
+        losses.total.backward()
+    like = o.model.init_state(3)
+    assert [leaf.dtype for leaf in leaves(state)] == [leaf.dtype for leaf in leaves(like)]
+    assert all(gradient.isfinite().all() for gradient in gradients(o))

@@ -1,0 +1,82 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from generated_corpus import write
+
+from training.own_words import VALIDATION_SHARE, held_out, recordings, speaker_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`add(word/name)` writes a short file; gives the folder."""
+
+    def add(*names):
+        for name in names:
+            write(tmp_path / name, np.zeros(160))
+        return tmp_path
+
+    return add
+
+
+def test_ten_clips_a_word_leave_every_word_in_both_splits(folder):
+    root = folder(*(f"{word}/{n}.wav" for word in ("door", "lamp") for n in range(10)))
+    found, wordless = recordings(root)
+    assert wordless == []
+    for word in ("door", "lamp"):
+        counts = Counter(r.split for r in found if r.word == word)
+        assert counts == {"training": 8, "validation": 2}
+
+
+def test_a_speaker_is_in_one_split(folder):
+    clips = [f"s{speaker}_nohash_{n}.wav" for speaker in range(12) for n in range(2)]
+    found, _ = recordings(
+        folder(*(f"{word}/{clip}" for word in ("door", "lamp") for clip in clips))
+    )
+    of: dict[str, set[str]] = {"training": set(), "validation": set()}
+    for recording in found:
+        of[recording.split].add(recording.speaker)
+    assert not of["training"] & of["validation"]
+    assert len(of["training"] | of["validation"]) == 12
+    share = sum(r.split == "validation" for r in found) / len(found)
+    assert VALIDATION_SHARE <= share < 0.3
+
+
+def test_one_speaker_alone_is_split_by_file(folder):
+    found, _ = recordings(folder(*(f"door/me_nohash_{n}.wav" for n in range(10))))
+    assert Counter(r.split for r in found) == {"training": 8, "validation": 2}
+
+
+def test_no_word_loses_more_than_half():
+    alone = {"a": Counter(door=5), "b": Counter(door=1, lamp=3)}
+    assert held_out(alone) == set()
+    assert held_out({"only.wav": Counter(door=1)}) == set()
+    assert len(held_out({"1.wav": Counter(door=1), "2.wav": Counter(door=1)})) == 1
+
+
+def test_the_split_does_not_change_with_the_order_of_the_listing():
+    groups = {f"s{n}": Counter(door=1 + n % 2) for n in range(20)}
+    assert held_out(groups) == held_out(dict(reversed(groups.items())))
+
+
+def test_noise_and_silence_are_no_words_and_unknown_is(folder):
+    root = folder(
+        "door/1.wav", "door/2.wav", "_unknown_/1.wav", "_unknown_/2.wav",
+        "_background_noise_/fan.wav", "_silence_/room.wav", ".hidden/1.wav", "empty/read.me.flac",
+    )  # fmt: skip
+    (root / "empty" / "read.me.flac").rename(root / "empty" / "read.me")
+    found, wordless = recordings(root)
+    assert {r.word for r in found} == {"door", "_unknown_"}
+    assert [path.name for path in wordless] == ["fan.wav", "room.wav"]
+
+
+def test_a_file_without_a_speaker_is_its_own(tmp_path):
+    assert speaker_of(tmp_path / "door" / "ann_nohash_3.wav", tmp_path) == "ann"
+    assert speaker_of(tmp_path / "door" / "3.wav", tmp_path) == "door/3.wav"
+
+
+def test_nothing_to_read_is_one_line(tmp_path):
+    with pytest.raises(ValueError, match=r"^\S+: no folder of recordings"):
+        recordings(tmp_path)
+    with pytest.raises(ValueError, match=r"^\S+gone: no such file or directory$"):
+        recordings(tmp_path / "gone")

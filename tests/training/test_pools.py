@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
+from training.pools import EDGE_S, NoisePool, SentencePool, WordPool, as_float
+
+HALF_SECOND = SAMPLE_RATE_HZ // 2
+
+
+def entry(path: str, source: str, split: str = "training", word: str = "") -> Entry:
+    return Entry(path, source, split, word, path)
+
+
+def constant(value: int, seconds: float) -> np.ndarray:
+    return np.full(int(seconds * SAMPLE_RATE_HZ), value, np.int16)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def words(corpus_of):
+    """`cat` once, `dog` nine times, `no` four times; the value of a sample says which."""
+    names = ["cat"] + ["dog"] * 9 + ["no"] * 4
+    return corpus_of(
+        *(
+            (entry(f"{n}", "commands", word=word), constant(100 + n, 0.1))
+            for n, word in enumerate(names)
+        )
+    )
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.5), (0.5, 0.25), (1.0, 0.1)])
+def test_balance_is_the_exponent_of_a_words_count(words, rng, balance, share):
+    pool = WordPool(words, list(range(14)), balance)
+    drawn = [pool.draw_word(rng, avoid=("no",)) for _ in range(2_000)]
+    assert set(drawn) == {"cat", "dog"}
+    assert drawn.count("cat") / 2_000 == pytest.approx(share, abs=0.03)
+
+
+def test_a_word_is_drawn_from_its_own_recordings_and_from_all_of_them(words, rng):
+    pool = WordPool(words, [0, 1, 2, 5, 12, 13], 0.0)
+    assert pool.exists
+    assert (pool.count("cat"), pool.count("dog"), pool.count("no"), pool.count("up")) == (
+        1,
+        3,
+        2,
+        0,
+    )
+    assert pool.words(avoid=("no",)) == ["cat", "dog"]
+    values = {round(float(pool.draw("dog", rng)[0]) * 32_768) for _ in range(60)}
+    assert values == {101, 102, 105}
+    assert not WordPool(words, [], 0.0).exists
+
+
+def test_of_a_long_recording_the_loudest_second_is_drawn(corpus_of, rng):
+    x = constant(10, 3)
+    x[20_000:36_000] = 1_000
+    corpus = corpus_of((entry("long", "commands", word="dog"), x))
+    drawn = WordPool(corpus, [0], 0.0).draw("dog", rng)
+    np.testing.assert_array_equal(drawn, np.float32(1_000 / 32_768))
+    assert len(drawn) == SAMPLE_RATE_HZ
+    short = corpus_of((entry("short", "commands", word="dog"), constant(10, 1.4)))
+    assert len(WordPool(short, [0], 0.0).draw("dog", rng)) == 1.4 * SAMPLE_RATE_HZ
+
+
+def test_noise_never_reads_what_is_held_out_nor_another_split(corpus_of, rng):
+    x = constant(1, 3)
+    x[int(len(x) * (1 - BACKGROUND_HELD_OUT)) :] = 2
+    corpus = corpus_of(
+        (entry("fan", "background"), x),
+        (entry("rain", "noise"), constant(3, 2)),
+        (entry("dog", "noise", "validation"), constant(4, 2)),
+        (entry("word", "commands", word="dog"), constant(5, 2)),
+    )
+    pool = NoisePool(corpus)
+    values = [np.unique(pool.draw(HALF_SECOND, rng) * 32_768) for _ in range(200)]
+    assert {float(v) for row in values for v in row} == {1, 3}
+    for length in (0, 1, SAMPLE_RATE_HZ, 5 * SAMPLE_RATE_HZ):  # the last is longer than any
+        assert pool.draw(length, rng).shape == (length,)
+        assert set(np.unique(pool.draw(length, rng) * 32_768)) <= {1, 3}
+
+
+def test_noise_of_one_kind_or_none(corpus_of, rng):
+    fan = (entry("fan", "background"), constant(1, 2))
+    rain = (entry("rain", "noise"), constant(3, 2))
+    word = (entry("word", "commands", word="dog"), constant(5, 2))
+    for only, value in ((fan, 1), (rain, 3)):
+        pool = NoisePool(corpus_of(only, word))
+        assert pool.exists
+        assert {float(pool.draw(10, rng)[0] * 32_768) for _ in range(20)} == {value}
+    assert not NoisePool(corpus_of(word)).exists
+
+
+SENTENCE = ("see", "no", "one", "knows", "tree", "house", "a")
+
+
+@pytest.fixture
+def sentences(corpus_of):
+    """A sentence a split; sample values are 100 times a word's place, counted from one."""
+    x, spoken = [constant(0, 0.5)], []
+    start = len(x[0])
+    for n, word in enumerate(SENTENCE, start=1):
+        seconds = 0.1 if word == "a" else 0.3
+        x.append(constant(100 * n, seconds))
+        spoken.append(Spoken(word, start, start + len(x[-1])))
+        start += len(x[-1])
+    samples = np.concatenate([*x, constant(0, 0.5)])
+    return corpus_of(
+        (entry("training", "speech"), samples),
+        (entry("validation", "speech", "validation"), samples + 1),
+        (entry("not aligned", "speech"), constant(7, 1)),
+        words={"training": spoken, "validation": spoken},
+    )
+
+
+def test_pieces_of_sentences_hold_no_word_to_avoid(sentences, rng):
+    pool = SentencePool(sentences, avoid=("no",))
+    said, kinds = set(), set()
+    for _ in range(400):
+        x, words = pool.draw(rng)
+        values = x * 32_768
+        edge = int(EDGE_S * SAMPLE_RATE_HZ)
+        inner = set(np.unique(values[edge : len(x) - edge])) if words else set(np.unique(values))
+        assert not inner & {200, 400}  # `no`, and `knows`, which sounds like it
+        assert not inner & {7, 101, 301}  # another split, or what could not be aligned
+        assert len(x) <= 1.1 * SAMPLE_RATE_HZ
+        if words is None:
+            kinds.add("a second")
+        else:
+            kinds.add("a word" if len(words) == 1 else "words")
+            said.update(words)
+            places = {100 * (SENTENCE.index(word) + 1) for word in words}
+            assert places <= inner <= places | {0}
+    assert said == {"see", "one", "tree", "house", "a"}  # `a` is too short to be drawn alone
+    assert kinds == {"a second", "a word", "words"}
+
+
+def test_short_words_are_not_drawn_alone(sentences, rng):
+    pool = SentencePool(sentences, avoid=())
+    assert ["a"] not in [pool.draw(rng)[1] for _ in range(200)]
+
+
+def test_without_sentences_there_is_no_pool(words):
+    assert not SentencePool(words, avoid=()).exists
+
+
+def test_as_float_is_below_one():
+    np.testing.assert_array_equal(
+        as_float(np.array([-32_768, 0, 16_384], np.int16)), np.array([-1, 0, 0.5], np.float32)
+    )

@@ -1,0 +1,212 @@
+"""Streams: what is heard, what its frames are called, and that step k is a function of k."""
+
+import numpy as np
+import pytest
+import torch
+from generated_words import SAMPLE_RATE_HZ, WORDS, make_words
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from training.carried import detach, from_leaves, leaves, restart
+from training.corpus import open_corpus
+from training.labels import LabelSet, label_set
+from training.recipe import Recipe
+from training.streams import IGNORED, Streams
+from training.streams_sounds import Sound, SoundPool
+from training.word_end import FRAME, word_end, word_start
+
+RECIPE = Recipe(
+    labels="folder", stream_rows=3, stream_s=0.5, session_s=4.0, room=0.0, low_pass=0.0, notch=0.0,
+    tilt=0.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root = make_words(tmp_path_factory.mktemp("words") / "all", clips=8)
+    return open_corpus(root, own_words=True)
+
+
+@pytest.fixture(scope="module")
+def labels(corpus):
+    return label_set("folder", corpus)
+
+
+@pytest.fixture
+def streams(corpus, labels):
+    return Streams(corpus, labels, RECIPE, 0)
+
+
+# Where a word ends.
+
+
+def tone(length: int) -> np.ndarray:
+    return np.sin(0.3 * np.arange(length)).astype(np.float32)
+
+
+def test_a_word_is_where_it_is_loud():
+    x = np.zeros(16_000, np.float32)
+    x[3_200:8_000] = tone(4_800)
+    assert abs(word_start(x) - 3_200) <= FRAME
+    assert abs(word_end(x) - 8_000) <= FRAME
+
+
+@pytest.mark.parametrize(("below_db", "counts"), [(19.0, True), (21.0, False)])
+def test_what_is_within_20_db_of_the_loudest_counts(below_db, counts):
+    x = tone(16_000)
+    x[8_000:] *= 10 ** (-below_db / 20)
+    assert (word_end(x) == 16_000) == counts
+    if not counts:
+        assert abs(word_end(x) - 8_000) <= FRAME
+
+
+def test_one_click_is_smoothed_over_30_ms():
+    x = np.zeros(16_000, np.float32)
+    x[8_000:8_160] = tone(160)
+    assert word_end(x) - word_start(x) == 3 * FRAME
+
+
+@pytest.mark.parametrize("length", [0, 1, 159, 161, 400])
+def test_silence_and_short_recordings(length):
+    assert word_end(np.zeros(length, np.float32)) == length
+    assert word_end(tone(length) + np.float32(0.1)) == length
+    assert word_start(tone(length) + np.float32(0.1)) == 0
+
+
+# Sounds.
+
+
+def test_sounds_are_of_every_kind(corpus, labels):
+    pool, rng = SoundPool(corpus, labels, Recipe(labels="folder")), np.random.default_rng(0)
+    sounds = [pool.draw(rng) for _ in range(100)]
+    assert {sound.label for sound in sounds} == {*WORDS, "_unknown_"}
+    for sound in sounds:
+        assert 0 <= sound.start < sound.end <= len(sound.samples)
+        assert sound.samples.dtype == np.float32
+        assert np.isfinite(sound.samples).all()
+
+
+# Labels.
+
+
+def test_frames_of_a_word(streams, labels):
+    label = np.zeros(200, np.int64)
+    word = Sound(np.zeros(16_000, np.float32), 1_600, 8_000, "rise", False)
+    streams._mark(label, word, 3_200)
+    number = labels.labels.index("rise")
+    assert (label[:30] == 0).all()
+    assert (label[30:70] == IGNORED).all()
+    assert (label[70:100] == number).all()  # 0.3 s from its end
+    assert (label[100:] == 0).all()
+
+
+def test_frames_of_running_speech_are_unknown(streams, labels):
+    label = np.zeros(200, np.int64)
+    streams._mark(label, Sound(np.zeros(16_000, np.float32), 0, 16_000, "_unknown_", True), 0)
+    assert (label[:20] == IGNORED).all()
+    assert (label[20:130] == labels.labels.index("_unknown_")).all()
+    assert (label[130:] == 0).all()
+
+
+def test_a_label_follows_its_word(streams, labels):
+    """The sound of a labelled word is in the frames just before its label, and nowhere in it."""
+    keywords = set(range(len(labels.keywords)))
+    words = 0
+    for number in range(30):
+        session = streams.session(0, number)
+        energy = np.square(session.samples).reshape(-1, FRAME).mean(axis=1)
+        starts = np.flatnonzero(np.diff(session.label) != 0) + 1
+        for start in starts:
+            if session.label[start] in keywords and start + 30 < len(energy):
+                assert session.label[start - 1] == IGNORED
+                words += energy[start - 10 : start].max() > energy[start + 2 : start + 9].max()
+    assert words > 20
+
+
+def test_words_of_a_keyword_end_within_the_session(streams, labels):
+    session = streams.session(0, 0)
+    assert len(session.samples) == len(session.label) * FRAME == 4 * SAMPLE_RATE_HZ
+    assert np.abs(session.samples).max() <= 1
+    assert set(session.label) <= {IGNORED, *range(len(labels.labels))}
+
+
+@pytest.mark.parametrize(("unknown", "silence"), [(True, False), (False, True)])
+def test_one_class_stands_for_all_that_is_no_keyword(corpus, unknown, silence):
+    streams = Streams(corpus, LabelSet(("rise",), unknown, silence), RECIPE, 0)
+    assert set(streams.session(0, 0).label) <= {IGNORED, 0, 1}
+
+
+def test_streams_need_a_class_for_what_is_no_keyword(corpus):
+    with pytest.raises(ValueError, match="_unknown_ or _silence_"):
+        Streams(corpus, LabelSet(("rise", "fall"), False, False), RECIPE, 0)
+
+
+def test_ten_clips_a_word_are_enough(tmp_path):
+    """No noise, no other words, no speech: halves of words are still there to be told apart."""
+    root = make_words(tmp_path / "bare", clips=10, others=False)
+    corpus = open_corpus(root, own_words=True)
+    session = Streams(corpus, LabelSet(tuple(WORDS), True, False), RECIPE, 0).session(0, 0)
+    assert np.isfinite(session.samples).all()
+
+
+# Steps.
+
+
+def test_a_step_is_a_function_of_its_number(corpus, labels, streams):
+    for step in range(12):
+        went_through = streams[step]
+    starts_here = Streams(corpus, labels, RECIPE, 0)[11]
+    for one, other in zip(went_through, starts_here, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_ranks_and_rows_hear_different_streams(corpus, labels, streams):
+    samples = torch.cat([streams[5].samples, Streams(corpus, labels, RECIPE, 1)[5].samples])
+    assert len({row.numpy().tobytes() for row in samples}) == 6
+
+
+def test_pieces_join_to_sessions_and_rows_start_at_different_steps(streams):
+    steps = [streams[k] for k in range(16)]
+    fresh = torch.stack([step.fresh for step in steps])
+    assert (fresh.sum(dim=0) == 2).all()  # a session has 8 pieces
+    assert (fresh.sum(dim=1) <= 1).all()
+    for row in range(3):
+        first = int(fresh[:, row].nonzero()[0])
+        pieces = torch.cat([step.samples[row, :, 0] for step in steps[first : first + 8]])
+        labels = torch.cat([step.label[row] for step in steps[first : first + 8]])
+        session = streams.session(row, 0 if first == 0 else 1)
+        assert np.array_equal(pieces.numpy(), session.samples)
+        assert np.array_equal(labels.numpy(), session.label)
+
+
+# The state that is carried.
+
+
+def test_a_row_that_restarts_hears_its_session_alone(streams):
+    """Carried from piece to piece with the others, a session sounds as it does from silence."""
+    model = KeywordModel(ModelConfig(labels=("a", "b"), bands=8, channels=8, state_size=2, depth=2))
+    model.eval()
+    state, heard = model.init_state(3), []
+    with torch.no_grad():
+        for step in range(12):
+            piece = streams[step]
+            state = restart(state, model.init_state(3), piece.fresh)
+            logits, state = model(piece.samples, detach(state))
+            heard.append(logits)
+        fresh = torch.stack([streams[k].fresh for k in range(12)])
+        first = int(fresh[:, 1].nonzero()[0])
+        assert first > 0  # another session went before
+        session = torch.cat([streams[k].samples[1:2] for k in range(first, 12)], dim=1)
+        alone, _ = model(session)
+    together = torch.cat([logits[1:2] for logits in heard[first:]], dim=1)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_survives_as_tensors():
+    model = KeywordModel(ModelConfig(labels=("a", "b"), bands=8, channels=8, state_size=2, depth=2))
+    _, state = model(torch.randn(2, 800, 1))
+    tensors = leaves(detach(state))
+    again = from_leaves(model.init_state(2), [tensor.clone() for tensor in tensors])
+    assert type(again) is type(state)
+    assert all(torch.equal(a, b) for a, b in zip(leaves(again), tensors, strict=True))
+    assert not any(tensor.requires_grad for tensor in tensors)

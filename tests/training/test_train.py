@@ -1,0 +1,261 @@
+"""The command: what it makes, what it refuses, how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from generated_words import WORDS, make_words
+from typer.testing import CliRunner
+
+from sssm.weights import fingerprint, load_model, read_card
+from training.corpus import open_corpus
+from training.labels import labels_of
+from training.loop import _accuracy
+from training.train import app
+
+ROOT = Path(__file__).parents[2]
+SHORT = [
+    "steps=24", "save_every=2", "log_every=4", "validate_every=12", "dropout=0.1", "stream_rows=2",
+    "stream_s=0.5", "session_s=2.0", "batch=4", "vocabulary=8", "word_weight=0.2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory) -> Path:
+    return make_words(tmp_path_factory.mktemp("words") / "all", clips=12)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in the processes that are started here: sums are the same bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def arguments(data: Path, out: Path, *settings: str, preset: str = "smoke") -> list[str]:
+    return ["--data", str(data), "--out", str(out), "--preset", preset, *settings]
+
+
+def train(*args, **options) -> tuple[int, list[str]]:
+    """Exit code, and lines on standard error."""
+    result = CliRunner().invoke(app, arguments(*args, **options))
+    return result.exit_code, result.stderr.splitlines()
+
+
+def start(data: Path, out: Path, *settings: str) -> subprocess.Popen:
+    """The command in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "training.train", *arguments(data, out, *settings)],
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_until(process: subprocess.Popen, happened) -> None:
+    end = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def checkpoint(out: Path) -> dict:
+    return torch.load(out / "checkpoint.pt", weights_only=True)
+
+
+def assert_same(one, other) -> None:
+    """Bit for bit, whatever is nested in what."""
+    assert type(one) is type(other)
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
+
+
+def test_resume_after_kill_and_after_ctrl_c_is_exact(words, tmp_path):
+    """Dropout, average and streams on; the same weights, moments and state, bit for bit."""
+    assert train(words, tmp_path / "whole", *SHORT)[0] == 0
+
+    out = tmp_path / "broken"
+    process = start(words, out, *SHORT)
+    wait_until(process, (out / "checkpoint.pt").is_file)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    killed_at = checkpoint(out)["step"]
+    assert 2 <= killed_at < 24
+
+    process = start(words, out, *SHORT)
+    wait_until(process, lambda: checkpoint(out)["step"] > killed_at)
+    os.killpg(process.pid, signal.SIGINT)  # to the loader's process too, as from a terminal
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    stopped_at = checkpoint(out)["step"]
+    assert errors.splitlines()[-1].startswith(f"stopped after step {stopped_at};")
+    assert "Traceback" not in errors
+    assert killed_at < stopped_at < 24
+    assert not (out / "model.safetensors").exists()
+
+    assert train(words, out, *SHORT)[0] == 0
+    whole = checkpoint(tmp_path / "whole")
+    assert whole["step"] == 24
+    assert len(whole["heard"]) >= 10
+    assert_same(checkpoint(out), whole)
+    names = [fingerprint(folder / "model.safetensors") for folder in (out, tmp_path / "whole")]
+    assert names[0] == names[1]
+    logs = [(folder / "log.csv").read_text() for folder in (out, tmp_path / "whole")]
+    assert logs[0] == logs[1]
+
+
+@pytest.fixture(scope="module")
+def smoke(words, tmp_path_factory) -> tuple[Path, list[str]]:
+    """Folder of a run of the smoke preset, and what it said."""
+    out = tmp_path_factory.mktemp("smoke")
+    code, lines = train(words, out)
+    assert code == 0
+    return out, lines
+
+
+def accuracy(out: Path, recordings: Path) -> float:
+    model, card = load_model(out / "model.safetensors")
+    return _accuracy(model, open_corpus(recordings, own_words=True), labels_of(card.labels))
+
+
+def test_the_smoke_preset_learns(smoke, tmp_path):
+    """Heard on other clips than those it trained on: far above chance, which is 1 in 6."""
+    out, lines = smoke
+    assert any("left" in line for line in lines)
+    assert any("validation" in line for line in lines)
+    assert read_card(out / "model.safetensors").labels == (*sorted(WORDS), "_unknown_", "_silence_")
+    assert accuracy(out, make_words(tmp_path / "other", clips=30, seed=1)) > 0.6
+
+
+def test_own_words_from_a_trained_model(smoke, tmp_path):
+    """Ten clips a word, a new head, the shape of the model that it starts from."""
+    trained = smoke[0] / "model.safetensors"
+    ten = make_words(tmp_path / "ten", clips=10, seed=2, others=False)
+    settings = ("--init", str(trained), "steps=60", "batch=16", "warmup=5", "ema=0.9", "lr=4e-3")
+    code, lines = train(ten, tmp_path / "own", *settings, preset="own-words")
+    assert code == 0, lines
+    card = read_card(tmp_path / "own" / "model.safetensors")
+    assert card.labels == tuple(sorted(WORDS))
+    assert card.config.channels == read_card(trained).config.channels
+    heard = make_words(tmp_path / "other", clips=30, seed=1, others=False)
+    assert accuracy(tmp_path / "own", heard) > 0.6  # chance is 1 in 4
+
+    code, lines = train(ten, tmp_path / "own", *settings[2:], preset="own-words")
+    assert code == 2
+    assert len(lines) == 1
+    assert "init was" in lines[0]
+
+
+def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
+    trained = smoke[0] / "model.safetensors"
+    still = ("--init", str(trained), *SHORT, "steps=1", "lr=1e-30", "ssm_lr=1e-30")
+    assert train(words, tmp_path, *still)[0] == 0
+    before, after = (
+        load_model(path)[0].state_dict() for path in (trained, tmp_path / "model.safetensors")
+    )
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, msg=name)
+
+
+def test_what_is_not_a_number_ends_the_run(words, tmp_path):
+    code, lines = train(words, tmp_path, *SHORT, "save_every=1", "lr=1e30", "warmup=0")
+    assert code == 1
+    assert lines[-1].startswith("error: step 2: loss ")
+    assert "not a number" in lines[-1]
+    kept = checkpoint(tmp_path)
+    assert kept["step"] == 1
+    assert all(value.isfinite().all() for value in kept["objective"].values())
+
+
+def test_mixed_precision(words, tmp_path):
+    """Matrix products in bfloat16; weights, moments and the streams' state stay float32."""
+    assert train(words, tmp_path / "run", *SHORT, "precision=bf16-mixed", "steps=6")[0] == 0
+    saved = checkpoint(tmp_path / "run")
+    assert {leaf.dtype for leaf in saved["heard"]} == {torch.float32, torch.complex64, torch.int64}
+    for value in (*saved["objective"].values(), *saved["heard"]):
+        assert value.dtype != torch.bfloat16
+        assert value.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["stpes=3"], "did you mean steps"),
+        (["--init", "nothing.safetensors"], "no such model file"),
+        (["--init", __file__], "not a whole safetensors file"),
+        (["labels=sc13"], "labels must be one of"),
+        (["labels=sc12"], "is not there; --download fetches"),
+    ],
+)
+def test_wrong_usage_is_one_line(words, tmp_path, settings, message):
+    code, lines = train(words, tmp_path / "run", *settings)
+    assert code == 2
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    code, lines = train(tmp_path / "nothing", tmp_path / "run")
+    assert code == 2
+    assert len(lines) == 1
+    assert "nothing" in lines[0]
+
+
+def test_other_settings_are_refused(words, tmp_path):
+    train(words, tmp_path, *SHORT, "steps=1")
+    code, lines = train(words, tmp_path, *SHORT, "steps=1", "seed=3", "stream_rows=1")
+    assert code == 2
+    assert len(lines) == 1
+    assert "seed was 0" in lines[0]
+    assert "stream_rows was 2" in lines[0]
+
+
+def test_other_recordings_are_refused(words, tmp_path):
+    train(words, tmp_path / "run", *SHORT, "steps=1")
+    other = make_words(tmp_path / "other", clips=5)
+    code, lines = train(other, tmp_path / "run", *SHORT, "steps=1")
+    assert code == 2
+    assert "recordings was" in lines[-1]
+
+
+def test_two_processes_train_as_one(words, tmp_path):
+    """Different clips and streams in each, the same weights in both after every step."""
+    script = Path(__file__).with_name("two_processes.py")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(script), str(tmp_path),
+        *arguments(words, tmp_path / "run", *SHORT, "steps=6", "validate_every=4"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / f"rank{n}.pt", weights_only=True) for n in range(2))
+    assert one["steps"] == two["steps"] == 6
+    assert_same(one["objective"], two["objective"])
+    assert not torch.equal(one["clips"], two["clips"])
+    assert not torch.equal(one["streams"], two["streams"])
+    saved = checkpoint(tmp_path / "run")
+    assert_same(saved["objective"], one["objective"])
+    assert all(leaf.shape[0] == 2 for leaf in saved["heard"])  # what each of them heard
+    assert done.stderr.count("step 4: validation") == 1  # by one of them
+    assert (tmp_path / "run" / "model.safetensors").is_file()

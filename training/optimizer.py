@@ -1,0 +1,43 @@
+"""AdamW with three groups of parameters, and the learning rate of every step."""
+
+import math
+
+import torch
+from torch import nn
+
+from training.recipe import Recipe
+
+STATE_SPACE = (
+    "log_decay", "frequency", "log_dt", "log_rate", "centre_logit", "width_log", "P", "B",
+)  # fmt: skip
+"""Names of the parameters of A, B and dt: a low rate of their own, no weight decay."""
+
+
+def optimizer_of(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """A, B and dt at `ssm_lr`; matrices and vectors at `lr`; only matrices decay."""
+    states: list[nn.Parameter] = []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if name.rsplit(".", 1)[-1] in STATE_SPACE:
+            states.append(parameter)
+        else:
+            (matrices if parameter.dim() == 2 else vectors).append(parameter)
+    groups = [
+        {"params": states, "highest": recipe.ssm_lr, "weight_decay": 0.0},
+        {"params": vectors, "highest": recipe.lr, "weight_decay": 0.0},
+        {"params": matrices, "highest": recipe.lr, "weight_decay": recipe.weight_decay},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, step: int, recipe: Recipe) -> None:
+    """Give every group its rate at a step."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["highest"] * share_of_rate(step, recipe)
+
+
+def share_of_rate(step: int, recipe: Recipe) -> float:
+    """Share of the highest learning rate: a linear rise, then half a cosine down to 1%."""
+    rise = min(1.0, (step + 1) / max(1, recipe.warmup))
+    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))

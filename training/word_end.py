@@ -1,0 +1,38 @@
+"""Where a word starts and ends in a clean recording of it.
+
+There is this one definition: labels of streams and the latency of a detection both count from it.
+"""
+
+import numpy as np
+
+from training.corpus import SAMPLE_RATE_HZ
+
+FRAME = SAMPLE_RATE_HZ // 100  # 10 ms
+FRAMES_SMOOTHED = 3  # 30 ms
+RANGE_DB = 20.0
+
+
+def word_end(samples: np.ndarray) -> int:
+    """Sample after the last 10 ms frame within 20 dB of the loudest one, smoothed over 30 ms.
+
+    All zeros have no word, and end where the recording does.
+    """
+    loud = np.flatnonzero(_loud_frames(samples))
+    return min(len(samples), int(loud[-1] + 1) * FRAME) if len(loud) else len(samples)
+
+
+def word_start(samples: np.ndarray) -> int:
+    """First sample of the first frame that is as loud."""
+    loud = np.flatnonzero(_loud_frames(samples))
+    return int(loud[0]) * FRAME if len(loud) else 0
+
+
+def _loud_frames(samples: np.ndarray) -> np.ndarray:
+    """(frames,) whether a frame's smoothed power is within 20 dB of the highest."""
+    frames = np.pad(samples.astype(np.float64), (0, -len(samples) % FRAME)).reshape(-1, FRAME)
+    power = np.square(frames).mean(axis=1)
+    if not power.any():
+        return np.zeros(len(power), bool)
+    around = np.pad(power, FRAMES_SMOOTHED // 2, mode="edge")
+    smooth = np.convolve(around, np.full(FRAMES_SMOOTHED, 1 / FRAMES_SMOOTHED), mode="valid")
+    return smooth >= smooth.max() * 10 ** (-RANGE_DB / 10)
