@@ -3,10 +3,14 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-
+# A damaged file shall not ask for all memory.
 _LARGEST = {
-    "sample_rate_hz": 48_000, "bands": 1_024, "channels": 4_096, "state_size": 1_024, "depth": 64,
-}  # a damaged file shall not ask for all memory  # fmt: skip
+    "sample_rate_hz": 48_000,
+    "bands": 1_024,
+    "channels": 4_096,
+    "state_size": 1_024,
+    "depth": 64,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +50,7 @@ class ModelConfig:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         if self.layer == "s4" and self.front == "filterbank":
-            raise ValueError("layer s4 runs at the rate of the samples alone: front must be samples")
+            raise ValueError("layer s4 needs front samples")
         for name, most in _LARGEST.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:

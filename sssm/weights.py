@@ -2,8 +2,8 @@
 
 The file is in the safetensors format.  Its metadata holds, each as JSON: format_version, config,
 labels, sample_rate_hz, thresholds, detector, training_data, licence, accuracy, and the checksum of
-all of it, weights included.  What is unknown, missing, cut short, changed or not a number is refused
-in one line that says which.  Reading a card loads no torch.
+all of it, weights included.  What is unknown, missing, cut short, changed or not a number is
+refused in one line that says which.  Reading a card loads no torch.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ def test_the_streaming_contract():
 
 @pytest.mark.parametrize("rate", RATES)
 def test_the_streaming_contract_at_another_rate(rate):
-    check_streaming(tiny().at_rate(rate), noise(2, rate // 100 + 9, 1))
+    check_streaming(tiny().at_rate(rate), noise(2, rate // 100 + 2, 1))
 
 
 @pytest.mark.parametrize("layer", ["s4d", "s4"])

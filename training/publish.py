@@ -1,6 +1,7 @@
-"""Turn the result of a run into a model to ship: measured, with a card in words beside it.
+r"""Turn the result of a run into a model to ship: measured, with a card in words beside it.
 
-    python -m training.publish RUN/model.safetensors assets/NAME.safetensors --data ROOT --about ABOUT
+    python -m training.publish RUN/model.safetensors assets/NAME.safetensors --data ROOT \
+        --about ABOUT.md --licence Apache-2.0
 
 ABOUT is a text file whose first paragraph says what the model learned from; all of it goes into
 NAME.md.  The licence of the weights is asked for, because it follows from the recordings.
@@ -85,16 +86,19 @@ def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) 
         (f"{said} heard as {heard}", str(clips))
         for said, heard, clips in full.figures.confusions[:CONFUSIONS_SHOWN]
     ]
-    return "\n\n".join(
-        [
-            f"# {name}",
-            text,
-            f"Licence of the weights: {card.licence}.",
-            "## Figures\n\n" + _table(("what", "figure"), rows),
-            "## Recall\n\n" + _table(("said", "heard right"), recall),
-            "## Most frequent confusions\n\n" + _table(("what", "clips"), said),
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                f"# {name}",
+                text,
+                f"Licence of the weights: {card.licence}.",
+                "## Figures\n\n" + _table(("what", "figure"), rows),
+                "## Recall\n\n" + _table(("said", "heard right"), recall),
+                "## Most frequent confusions\n\n" + _table(("what", "clips"), said),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:

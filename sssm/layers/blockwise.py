@@ -6,12 +6,12 @@ Inside a block the output is a convolution; from block to block the state is car
 import torch
 from torch import Tensor
 
-from sssm.math.krylov import krylov, power, squarings
+from sssm.math.krylov import krylov, power
 from sssm.ops.flush import flush
 from sssm.ops.long_conv import long_conv
 
 BLOCK = 128
-"""Longest block, in elements: its Krylov vectors cost N^2, the carry from block to block N^2 / S."""
+"""Longest block, in elements: its Krylov vectors cost N^2, the carry N^2 / S."""
 
 
 def block_length(length: int) -> int:

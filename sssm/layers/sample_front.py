@@ -51,7 +51,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
         self.sample_rate_hz = sample_rate_hz
         self.channels = channels
         self.lift = nn.Linear(1, channels)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(  # of Block, which its type does not say
             Block(make_ssm(), channels=channels, dropout=dropout) for _ in range(depth)
         )
 

@@ -2,9 +2,10 @@
 
     python tests/bench/cost_of_shapes.py DEPTHxCHANNELSxSTATES ...
 
-Torch runs the model as a stream does, 160 samples a call.  onnxruntime runs the same arithmetic with
-real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a shape: microseconds
-a frame (the least of several rounds), parameters.  Needs onnx, onnxscript and onnxruntime.
+Torch runs the model as a stream does, 160 samples a call.  onnxruntime runs the same arithmetic
+with real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a shape:
+microseconds a frame (the least of several rounds), parameters.  Needs onnx, onnxscript and
+onnxruntime.
 """
 
 import json

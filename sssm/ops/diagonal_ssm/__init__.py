@@ -10,11 +10,12 @@ from torch import Tensor
 
 from sssm.ops.diagonal_ssm import parallel
 from sssm.ops.diagonal_ssm.reference import diagonal_ssm_reference, diagonal_ssm_step
+from sssm.ops.operator import operator
 
 __all__ = ["diagonal_ssm", "diagonal_ssm_reference", "diagonal_ssm_step"]
 
 
-@torch.library.custom_op("sssm::diagonal_ssm", mutates_args=(), device_types="cpu")
+@operator("diagonal_ssm")
 def _scan(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     from sssm.ops.diagonal_ssm.scan import scan
 
@@ -31,7 +32,7 @@ def _scan_fake(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple
     )
 
 
-@torch.library.custom_op("sssm::diagonal_ssm_backward", mutates_args=(), device_types="cpu")
+@operator("diagonal_ssm_backward")
 def _scan_backward(
     x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor, dy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from sssm.ops.filterbank import parallel
 from sssm.ops.filterbank.reference import filterbank_reference, filterbank_step
+from sssm.ops.operator import operator
 
 __all__ = ["filterbank", "filterbank_reference", "filterbank_step"]
 
 
-@torch.library.custom_op("sssm::filterbank_scan", mutates_args=(), device_types="cpu")
+@operator("filterbank_scan")
 def _scan(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     from sssm.ops.filterbank.scan import scan
 
@@ -33,7 +34,7 @@ def _scan_fake(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]
     return energy, torch.empty_like(u, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("sssm::filterbank_scan_backward", mutates_args=(), device_types="cpu")
+@operator("filterbank_scan_backward")
 def _scan_backward(
     h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from sssm.ops.linear_scan import parallel
 from sssm.ops.linear_scan.reference import linear_scan_reference, linear_scan_step
+from sssm.ops.operator import operator
 
 __all__ = ["linear_scan", "linear_scan_reference", "linear_scan_step"]
 
 
-@torch.library.custom_op("sssm::linear_scan", mutates_args=(), device_types="cpu")
+@operator("linear_scan")
 def _op(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     return parallel.linear_scan_parallel(a, b, h0)
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from sssm.ops.long_conv import parallel
 from sssm.ops.long_conv.reference import long_conv_reference
+from sssm.ops.operator import operator
 
 __all__ = ["long_conv", "long_conv_reference"]
 
@@ -12,7 +13,7 @@ SHORT = 256
 """Longest sequence for which the matrix product beats the FFT on a CPU."""
 
 
-@torch.library.custom_op("sssm::toeplitz_conv", mutates_args=())
+@operator("toeplitz_conv")
 def _toeplitz(x: Tensor, K: Tensor) -> Tensor:
     return parallel.toeplitz_conv(x, K)
 
@@ -22,7 +23,7 @@ def _fake(x: Tensor, K: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("sssm::toeplitz_conv_backward", mutates_args=())
+@operator("toeplitz_conv_backward")
 def _toeplitz_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     return parallel.toeplitz_conv_backward(x, K, dy)
 
@@ -42,6 +43,8 @@ def _backward(ctx, dy: Tensor):
 
 
 _toeplitz.register_autograd(_backward, setup_context=_save)
+_toeplitz.register_kernel("cuda", parallel.toeplitz_conv)
+_toeplitz_backward.register_kernel("cuda", parallel.toeplitz_conv_backward)
 
 
 def long_conv(x: Tensor, K: Tensor) -> Tensor:

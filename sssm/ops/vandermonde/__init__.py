@@ -10,13 +10,14 @@ Models", arXiv:2206.11893, eq. 6.
 import torch
 from torch import Tensor
 
+from sssm.ops.operator import operator
 from sssm.ops.vandermonde import parallel
 from sssm.ops.vandermonde.reference import vandermonde_reference
 
 __all__ = ["vandermonde", "vandermonde_reference"]
 
 
-@torch.library.custom_op("sssm::vandermonde", mutates_args=())
+@operator("vandermonde")
 def _op(C: Tensor, dA: Tensor, length: int) -> Tensor:
     return parallel.vandermonde_parallel(C, dA, length)
 
@@ -26,7 +27,7 @@ def _fake(C: Tensor, dA: Tensor, length: int) -> Tensor:
     return C.new_empty(C.shape[0], length, dtype=C.dtype.to_real())
 
 
-@torch.library.custom_op("sssm::vandermonde_backward", mutates_args=())
+@operator("vandermonde_backward")
 def _op_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
     return parallel.vandermonde_backward(C, dA, dK)
 
@@ -47,6 +48,8 @@ def _backward(ctx, dK: Tensor):
 
 
 _op.register_autograd(_backward, setup_context=_save)
+_op.register_kernel("cuda", parallel.vandermonde_parallel)
+_op_backward.register_kernel("cuda", parallel.vandermonde_backward)
 
 
 def vandermonde(C: Tensor, dA: Tensor, length: int) -> Tensor:

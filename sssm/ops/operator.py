@@ -1,0 +1,49 @@
+"""Registration of an operator with PyTorch: what `torch.library.custom_op` does, without its price.
+
+`custom_op` wraps every body for torch.compile, and so imports torch._dynamo at the first call: one
+to three seconds in each process that only wants an answer.  `define` and `impl` register the same
+operator, and opcheck and torch.compile hold it to the same rules.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class Operator:
+    """An operator of the `sssm` library, callable as its body is.
+
+    Args:
+        name: without the library's.
+        body: for the CPU; its annotations are the schema, and it changes none of its arguments.
+    """
+
+    def __init__(self, name: str, body: Callable[..., Any]):
+        self.qualified = f"sssm::{name}"
+        torch.library.define(self.qualified, torch.library.infer_schema(body, mutates_args=()))
+        self.register_kernel("cpu", body)
+        self._overload = getattr(torch.ops.sssm, name).default
+
+    def __call__(self, *args: Any) -> Any:
+        return self._overload(*args)
+
+    def register_kernel(self, device: str, body: Callable[..., Any]) -> None:
+        """Body for another device, "cuda" say."""
+        torch.library.impl(self.qualified, device, body)
+
+    def register_fake(self, fake: Callable[..., Any]) -> Callable[..., Any]:
+        """Shapes and types of the outputs without the numbers, for torch.compile."""
+        torch.library.register_fake(self.qualified, fake)
+        return fake
+
+    def register_autograd(
+        self, backward: Callable[..., Any], *, setup_context: Callable[..., None]
+    ) -> None:
+        """Gradients: `setup_context(ctx, inputs, output)` keeps what `backward(ctx, ...)` needs."""
+        torch.library.register_autograd(self.qualified, backward, setup_context=setup_context)
+
+
+def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
+    """Decorator that makes a body the operator `sssm::name`."""
+    return lambda body: Operator(name, body)
