@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from sssm.config import ModelConfig
 
@@ -143,7 +143,7 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
     metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
     metadata["checksum"] = json.dumps(_checksum(metadata, arrays))
     unfinished = Path(path).with_suffix(".part")
-    save_file(arrays, unfinished, metadata)
+    unfinished.write_bytes(save(arrays, metadata))
     os.replace(unfinished, path)
 
 

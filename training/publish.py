@@ -1,10 +1,10 @@
 r"""Turn the result of a run into a model to ship: measured, with a card in words beside it.
 
     python -m training.publish RUN/model.safetensors assets/NAME.safetensors --data ROOT \
-        --about ABOUT.md --licence Apache-2.0
+        --about training/cards/NAME.md --licence Apache-2.0
 
-ABOUT is a text file whose first paragraph says what the model learned from; all of it goes into
-NAME.md.  The licence of the weights is asked for, because it follows from the recordings.
+The text of --about is Markdown whose first paragraph says what the model learned from; all of it
+goes into NAME.md.  The licence of the weights is asked for: it follows from the recordings.
 """
 
 from pathlib import Path

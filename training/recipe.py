@@ -15,9 +15,10 @@ AT_LEAST_ONE = (
     "log_every",
 )  # fmt: skip
 ABOVE_ZERO = ("clip_s", "stream_s", "session_s", "clip_norm", "lr", "ssm_lr")
+BELOW_ONE = ("dropout", "ema", "unknown_share", "silence_share", "speed_range")
 SHARES = (
-    "dropout", "ema", "unknown_share", "silence_share", "sentence_share", "phrase_share", "speed",
-    "pitch", "speed_range", "noise", "room", "low_pass", "notch", "tilt", "time_mask",
+    "sentence_share", "phrase_share", "speed", "pitch", "noise", "room", "low_pass", "notch",
+    "tilt", "time_mask",
 )  # fmt: skip
 
 
@@ -60,11 +61,11 @@ class Recipe:
     front: str = "filterbank"
     layer: str = "s4d"
     bands: int = 64
-    channels: int = 96
+    channels: int = 128
     state_size: int = 8
     depth: int = 5
     dropout: float = 0.05
-    steps: int = 10_000
+    steps: int = 8_000
     batch: int = 64
     clip_s: float = 1.0
     lr: float = 4e-3
@@ -114,8 +115,10 @@ class Recipe:
                 raise ValueError(f"{field.name} must be at least 1, got {value}")
             if field.name in ABOVE_ZERO and value <= 0:
                 raise ValueError(f"{field.name} must be above 0, got {value}")
-            if field.name in SHARES and not 0 <= value < 1:
+            if field.name in BELOW_ONE and not 0 <= value < 1:
                 raise ValueError(f"{field.name} must be in [0, 1), got {value}")
+            if field.name in SHARES and not 0 <= value <= 1:
+                raise ValueError(f"{field.name} must be in [0, 1], got {value}")
             if isinstance(value, int) and value < 0:
                 raise ValueError(f"{field.name} must not be below 0, got {value}")
         for name, known in (("labels", LABELS), ("precision", PRECISIONS)):
@@ -158,6 +161,10 @@ class Recipe:
 PRESETS = {
     "kws12-s4": Recipe(),
     "kws35-s4": Recipe(labels="sc35", sentence_share=0.0, unknown_share=0.0, silence_share=0.0),
+    "s4-paper": Recipe(
+        labels="sc35", front="samples", layer="s4", state_size=32, depth=6, batch=16,
+        unknown_share=0.0, silence_share=0.0, word_weight=0.0, phone_weight=0.0, vocabulary=0,
+    ),
     "own-words": Recipe(
         labels="folder", steps=1_500, vocabulary=0, word_weight=0.0, phone_weight=0.0, lr=1e-3,
         warmup=50, validate_every=250,

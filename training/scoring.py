@@ -120,8 +120,9 @@ def clip_scores(
 def clip_answers(model: KeywordModel, x: Tensor, sample_rate_hz: int) -> Tensor:
     """(batch, samples, 1) -> (batch, classes) scores; a clip is padded to one frame of 10 ms."""
     missing = max(0, sample_rate_hz // FRAMES_HZ - x.shape[1])
-    _, state = model(torch.nn.functional.pad(x, (0, 0, 0, missing)))
-    return torch.softmax(model.clip_logits(state), dim=1)
+    x = torch.nn.functional.pad(x, (0, 0, 0, missing)).to(model.head.weight.device)
+    _, state = model(x)
+    return torch.softmax(model.clip_logits(state), dim=1).cpu()
 
 
 class Figures(NamedTuple):

@@ -10,8 +10,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 import torch
 from torch import Tensor
 
@@ -32,7 +30,6 @@ LEVEL_DB = (-40.0, -15.0)  # of sounds to full scale
 SPREAD_DB = (-4.0, 4.0)  # around the level, of one sound
 SEGMENT_S = (3.0, 12.0)  # of one background recording
 QUIET = 0.15  # of the sessions have next to no background
-RESPONSE = augment.FFT_SIZE  # samples of a random system's response
 _NOT_A_CLIP = 1  # keeps the generators of sessions apart from those of clips
 
 
@@ -120,7 +117,7 @@ class Streams:
         system = augment.random_system(
             rng, room=recipe.room, low_pass=recipe.low_pass, notch=recipe.notch, tilt=recipe.tilt
         )
-        return Session(np.clip(_through(x, system), -1, 1), label, system.bandwidth_hz)
+        return Session(np.clip(augment.through(x, system), -1, 1), label, system.bandwidth_hz)
 
     def _background(self, length: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
         """One noise after the other at a level; now and then next to nothing."""
@@ -157,10 +154,3 @@ def _at_level(sound: Sound, level_db: float) -> np.ndarray:
 def _scaled(x: np.ndarray, power: float, level_db: float) -> np.ndarray:
     """`x`, whose power is given, at a level; silence stays what it is."""
     return x * np.float32(np.sqrt(10 ** (level_db / 10) / power)) if power > 0 else x
-
-
-def _through(x: np.ndarray, system: augment.Spectrum) -> np.ndarray:
-    """`augment.through` for any length: the system's response, what precedes its zero included."""
-    response = np.roll(scipy.fft.irfft(system.gain), RESPONSE // 2).astype(np.float32)
-    y = scipy.signal.oaconvolve(x, response)[RESPONSE // 2 :]
-    return y[: len(x)].astype(np.float32)

@@ -1,0 +1,159 @@
+"""From scores to detections.  No audio, no network, no clock: frames in, events out.
+
+Decided here: when a score that stands for some frames becomes one event.  Many streams are one
+array of rows, because a program may watch thousands; a single stream is one row.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAMES_HZ = 100
+SILENCE, UNKNOWN = "_silence_", "_unknown_"
+DEFAULT_THRESHOLD = 0.7
+
+
+class Detection(NamedTuple):
+    """A keyword was heard."""
+
+    keyword: str
+    score: float  # smoothed, at the frame that fired, in [0, 1]
+    start_s: float  # start of the frame in which the score rose above the release threshold
+    time_s: float  # end of the frame that fired; both from the stream's start
+
+
+class DetectorState(NamedTuple):
+    """What a detector remembers of every row and keyword."""
+
+    smoothed: NDArray[np.float64]  # (rows, keywords)
+    above: NDArray[np.int64]  # (rows, keywords) frames in a row that reached the threshold
+    since: NDArray[np.int64]  # (rows, keywords) frame that rose above the release; 0 below it
+    armed: NDArray[np.bool_]  # (rows, keywords) False from a detection until the release
+    quiet: NDArray[np.int64]  # (rows,) frames for which nothing fires any more
+    frame: NDArray[np.int64]  # (rows,) frames heard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """Smooth, compare with a threshold, and stay quiet for a while after a detection.
+
+    All durations are in frames, so the answer does not depend on how the caller cuts the stream
+    into pieces.  Of several keywords that are ready in one frame, the one furthest above its
+    threshold fires.
+
+    Attributes:
+        labels: names of the columns of the scores; those of silence and unknown words never fire.
+        thresholds: keyword -> smoothed score from which it counts as heard, in (0, 1];
+            `DEFAULT_THRESHOLD` for a keyword that is not named.
+        release: a keyword may fire again once its score fell below this share of its threshold.
+        smoothing: share of the frame before in a smoothed score; 0 does not smooth.
+        min_frames: frames in a row that must reach the threshold.
+        refractory: frames after a detection in which no keyword fires.
+        sample_rate_hz: of the audio, for the times: frame n ends at sample floor(n rate / 100).
+
+    Raises:
+        ValueError: a value is outside of its range, or a threshold is for what is no keyword.
+    """
+
+    labels: tuple[str, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    release: float = 0.6
+    smoothing: float = 0.7
+    min_frames: int = 3
+    refractory: int = 40
+    sample_rate_hz: int = 16_000
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.thresholds) - set(self.keywords))
+        if unknown:
+            known = ", ".join(self.keywords)
+            raise ValueError(f"no keyword {unknown[0]!r} to set a threshold for (keywords: {known})")
+        for keyword, value in self.thresholds.items():
+            if not _within(value, 0, 1) or value == 0:
+                raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")
+        if not _within(self.release, 0, 1) or not _within(self.smoothing, 0, 0.999):
+            raise ValueError(
+                f"release must be in [0, 1] and smoothing in [0, 0.999], "
+                f"got {self.release!r} and {self.smoothing!r}"
+            )
+        for name, least in (("min_frames", 1), ("refractory", 0), ("sample_rate_hz", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= 1_000_000:
+                raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+        columns = [self.labels.index(keyword) for keyword in self.keywords]
+        limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
+        object.__setattr__(self, "_columns", np.array(columns, np.int64))
+        object.__setattr__(self, "_limits", np.array(limits, np.float64))
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The labels that fire, in their order."""
+        return tuple(label for label in self.labels if label not in (SILENCE, UNKNOWN))
+
+    def init_state(self, rows: int) -> DetectorState:
+        """State of streams that have heard nothing."""
+        shape = (rows, len(self.keywords))
+        return DetectorState(
+            smoothed=np.zeros(shape),
+            above=np.zeros(shape, np.int64),
+            since=np.zeros(shape, np.int64),
+            armed=np.ones(shape, np.bool_),
+            quiet=np.zeros(rows, np.int64),
+            frame=np.zeros(rows, np.int64),
+        )
+
+    def run(
+        self, scores: NDArray[np.floating], state: DetectorState
+    ) -> tuple[list[tuple[int, Detection]], DetectorState]:
+        """Detections with their rows, in the order of time, and the next state.
+
+        Args:
+            scores: (rows, frames, labels) in [0, 1]; no frame is a piece too.
+            state: of the frames before.
+        """
+        found = []
+        for t in range(scores.shape[1]):
+            events, state = self.step(scores[:, t], state)
+            found += events
+        return found, state
+
+    def step(
+        self, scores: NDArray[np.floating], state: DetectorState
+    ) -> tuple[list[tuple[int, Detection]], DetectorState]:
+        """One frame of every row: (rows, labels) -> detections with their rows, next state."""
+        limits: NDArray[np.float64] = self._limits  # type: ignore[attr-defined]
+        new = scores[:, self._columns]  # type: ignore[attr-defined]
+        smoothed = self.smoothing * state.smoothed + (1 - self.smoothing) * new
+        frame = state.frame + 1
+        risen = np.where(state.since > 0, state.since, frame[:, None])
+        since = np.where(smoothed > self.release * limits, risen, 0)
+        above = np.where(smoothed >= limits, state.above + 1, 0)
+        armed = state.armed | (since == 0)
+        quiet = np.maximum(state.quiet - 1, 0)
+
+        ready = armed & (above >= self.min_frames) & (state.quiet == 0)[:, None]
+        events = []
+        for row in np.flatnonzero(ready.any(axis=1)).tolist():
+            best = int(np.argmax(np.where(ready[row], smoothed[row] / limits, -1)))
+            armed[row, best] = False
+            quiet[row] = self.refractory
+            event = Detection(
+                keyword=self.keywords[best],
+                score=float(smoothed[row, best]),
+                start_s=self._end_s(int(since[row, best]) - 1),
+                time_s=self._end_s(int(frame[row])),
+            )
+            events.append((row, event))
+        return events, DetectorState(smoothed, above, since, armed, quiet, frame)
+
+    def _end_s(self, frame: int) -> float:
+        """End of frame n = 1, 2, ... in seconds, exact in samples."""
+        return frame * self.sample_rate_hz // FRAMES_HZ / self.sample_rate_hz
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    """NaN is within nothing, and True is no number here."""
+    return type(value) in (int, float) and low <= value <= high

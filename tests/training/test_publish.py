@@ -1,0 +1,57 @@
+"""A run's result becomes a model to ship: measured, its card in the file and in words."""
+
+from pathlib import Path
+
+import torch
+from typer.testing import CliRunner
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from sssm.weights import ModelCard, load_model, read_card, save_model
+from training.publish import app
+
+LABELS = ("yes", "no", "_unknown_", "_silence_")
+
+
+def trained(path: Path) -> Path:
+    torch.manual_seed(0)
+    config = ModelConfig(labels=LABELS, bands=8, channels=8, state_size=2, depth=1)
+    card = ModelCard(config=config, training_data="", licence="", accuracy={})
+    save_model(path, KeywordModel(config), card)
+    return path
+
+
+def publish(model, out, about, data):
+    arguments = [model, out, "--data", data, "--about", about, "--licence", "CC0"]
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_published_model_carries_its_card(tmp_path, commands_root):
+    about = tmp_path / "about.md"
+    about.write_text("Learned from\ntones.\n\n**Limits.** Many.\n")
+    model, out = trained(tmp_path / "model.safetensors"), tmp_path / "shipped.safetensors"
+    result = publish(model, out, about, commands_root)
+    assert result.exit_code == 0, result.output
+
+    card = read_card(out)
+    assert (card.training_data, card.licence) == ("Learned from tones.", "CC0")
+    assert card.accuracy["clips"] > 0
+    assert 0 <= card.accuracy["ci95"][0] <= card.accuracy["accuracy"] <= card.accuracy["ci95"][1]
+    before, after = load_model(model)[0].state_dict(), load_model(out)[0].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+    words = out.with_suffix(".md").read_text()
+    assert words.startswith("# shipped\n\nLearned from\ntones.\n\n**Limits.** Many.")
+    assert f"| accuracy, silence cut from real noise | {card.accuracy['accuracy']:.1%} |" in words
+
+
+def test_what_is_missing_is_one_line(tmp_path, commands_root):
+    model = trained(tmp_path / "model.safetensors")
+    absent = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
+    assert absent.exit_code == 1
+    assert len(absent.output.strip().splitlines()) == 1
+    (tmp_path / "about.md").write_text("x")
+    model.write_bytes(b"junk")
+    damaged = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
+    assert damaged.exit_code == 2
+    assert not (tmp_path / "x.safetensors").exists()
