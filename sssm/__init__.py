@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sssm.model import KeywordModel
+    from sssm.spotter import KeywordSpotter
     from sssm.weights import find_model, load_model
 
 __version__: str
 
-__all__ = ["KeywordModel", "find_model", "load_model"]
+__all__ = ["KeywordModel", "KeywordSpotter", "find_model", "load_model"]
 
 _HOME = {
     "KeywordModel": "sssm.model",
+    "KeywordSpotter": "sssm.spotter",
     "find_model": "sssm.weights",
     "load_model": "sssm.weights",
 }

@@ -1,9 +1,9 @@
 """Recordings in pieces: any format, rate, channels and length, in constant memory.
 
-Decided here: channels are averaged, those that hold NaN or infinity left out, and a sample that no
-channel has a number for becomes zero and is counted; a rate from 8 to 48 kHz is left alone, because
-the model's bank follows the rate; any other rate is resampled to 16 kHz; a rate that can hold no
-speech is refused.  Not decided here: what is heard.
+Decided here: channels are averaged, at each instant those that hold a number; where none does, the
+sample becomes zero and is counted; a rate from 8 to 48 kHz is left alone, because the model's bank
+follows the rate; any other rate is resampled to 16 kHz; a rate that can hold no speech is refused.
+Not decided here: what is heard.
 """
 
 import contextlib

@@ -36,7 +36,7 @@ class ModelConfig:
     layer: str = "s4d"
     sample_rate_hz: int = 16_000
     bands: int = 64
-    channels: int = 96
+    channels: int = 128
     state_size: int = 8
     depth: int = 5
     dropout: float = 0.05

@@ -28,12 +28,12 @@ class Detection(NamedTuple):
 class DetectorState(NamedTuple):
     """What a detector remembers of every row and keyword."""
 
-    smoothed: NDArray[np.float64]  # (rows, keywords)
-    above: NDArray[np.int64]  # (rows, keywords) frames in a row that reached the threshold
-    since: NDArray[np.int64]  # (rows, keywords) frame that rose above the release; 0 below it
-    armed: NDArray[np.bool_]  # (rows, keywords) False from a detection until the release
-    quiet: NDArray[np.int64]  # (rows,) frames for which nothing fires any more
-    frame: NDArray[np.int64]  # (rows,) frames heard
+    smoothed: NDArray[Any]  # (rows, keywords) float64
+    above: NDArray[Any]  # (rows, keywords) int64, frames in a row that reached the threshold
+    since: NDArray[Any]  # (rows, keywords) int64, frame that rose above the release; 0 below it
+    armed: NDArray[Any]  # (rows, keywords) bool, False from a detection until the release
+    quiet: NDArray[Any]  # (rows,) int64, frames for which nothing fires any more
+    frame: NDArray[Any]  # (rows,) int64, frames heard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +65,14 @@ class Detector:
     min_frames: int = 3
     refractory: int = 40
     sample_rate_hz: int = 16_000
+    _columns: NDArray[np.int64] = field(init=False, repr=False, compare=False)  # of the keywords
+    _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.thresholds) - set(self.keywords))
         if unknown:
             known = ", ".join(self.keywords)
-            raise ValueError(f"no keyword {unknown[0]!r} to set a threshold for (keywords: {known})")
+            raise ValueError(f"no keyword {unknown[0]!r} for a threshold (keywords: {known})")
         for keyword, value in self.thresholds.items():
             if not _within(value, 0, 1) or value == 0:
                 raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")
@@ -124,8 +126,8 @@ class Detector:
         self, scores: NDArray[np.floating], state: DetectorState
     ) -> tuple[list[tuple[int, Detection]], DetectorState]:
         """One frame of every row: (rows, labels) -> detections with their rows, next state."""
-        limits: NDArray[np.float64] = self._limits  # type: ignore[attr-defined]
-        new = scores[:, self._columns]  # type: ignore[attr-defined]
+        limits = self._limits
+        new = scores[:, self._columns]
         smoothed = self.smoothing * state.smoothed + (1 - self.smoothing) * new
         frame = state.frame + 1
         risen = np.where(state.since > 0, state.since, frame[:, None])

@@ -1,6 +1,5 @@
 """From samples to the scores of words: one causal recurrence, one decision every 10 ms."""
 
-import copy
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
@@ -9,14 +8,12 @@ from torch import Tensor, nn
 from sssm.config import ModelConfig
 from sssm.layers.block import Block, normalize
 from sssm.layers.clip import ClipAnswer, ClipState
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import SLOWEST_S, StreamingLayer
 from sssm.layers.filterbank import FRAMES_HZ, Filterbank, FilterbankState
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.layers.sample_front import SampleFront, SampleFrontState
-
-SLOWEST_S = 1.0  # no layer at 100 Hz remembers longer, so that hours of audio leave no trace
 
 
 class ModelState(NamedTuple):
@@ -50,9 +47,7 @@ class KeywordModel(StreamingLayer[ModelState]):
             self.lift = nn.Identity()
             blocks = ()
         self.blocks: Any = nn.ModuleList(blocks)  # of Block, which its type does not say
-        self.pool = LeakyMean(
-            channels=H, sample_rate_hz=FRAMES_HZ, start_s=0.1, slowest_s=SLOWEST_S
-        )
+        self.pool = LeakyMean(channels=H, sample_rate_hz=FRAMES_HZ, start_s=0.1)
         self.head = nn.Linear(H, len(config.labels))
         self.clip = ClipAnswer(classes=len(config.labels))
 
@@ -64,7 +59,7 @@ class KeywordModel(StreamingLayer[ModelState]):
         """
         if not 8_000 <= sample_rate_hz <= 48_000:
             raise ValueError(f"rate must be 8000 to 48000 Hz, got {sample_rate_hz}")
-        other = copy.copy(self)
+        other = self._clone()
         other._modules = self._modules | {"front": self.front.at_rate(sample_rate_hz)}
         return other
 
@@ -93,7 +88,17 @@ class KeywordModel(StreamingLayer[ModelState]):
             nothing = frames.new_zeros(x.shape[0], 0, self.head.out_features)
             features = frames.new_zeros(x.shape[0], 0, self.head.in_features)
             return nothing, features, ModelState(front, *_copy(state[1:]))
-        return self._after_front(frames, front, state)
+        logits, features, after = self._after_front(frames, front, state)
+        return logits, features, self._with_clip(logits, after)
+
+    def decide(self, x: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """As `forward` for a stream, which is no clip: `state.clip` is handed on as it is.
+
+        At least one frame ends in x.
+        """
+        frames, front = self.front(x, state.front)
+        logits, _, state = self._after_front(frames, front, state)
+        return logits, state
 
     def step(self, x: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """(batch, 1) -> (batch, frames, classes) with frames 0 or 1, and the next state."""
@@ -101,14 +106,8 @@ class KeywordModel(StreamingLayer[ModelState]):
         if frame.shape[1] == 0:
             logits = frame.new_zeros(x.shape[0], 0, self.head.out_features)
             return logits, ModelState(front, *_copy(state[1:]))
-        y, blocks = self.lift(frame[:, 0]).to(frame.dtype), []
-        for block, before in zip(self.blocks, state.blocks, strict=True):
-            y, after = block.step(y, before)
-            blocks.append(after)
-        pooled, pool = self.pool.step(normalize(y), state.pool)
-        logits = self.head(pooled)[:, None].to(pooled.dtype)
-        clip = self.clip.listen(logits, state.clip)
-        return logits, ModelState(front, tuple(blocks), pool, clip)
+        logits, _, after = self._one_frame(frame, front, state)
+        return logits, self._with_clip(logits, after)
 
     def clip_logits(self, state: ModelState) -> Tensor:
         """(batch, classes): the answer for all that was heard since the first state.
@@ -121,6 +120,8 @@ class KeywordModel(StreamingLayer[ModelState]):
     def _after_front(
         self, frames: Tensor, front: FilterbankState | SampleFrontState, state: ModelState
     ) -> tuple[Tensor, Tensor, ModelState]:
+        if frames.shape[1] == 1 and not self.training:  # live: the steps are cheaper
+            return self._one_frame(frames, front, state)
         y, blocks = self.lift(frames).to(frames.dtype), []  # the residual stream stays exact
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block(y, before)
@@ -128,8 +129,23 @@ class KeywordModel(StreamingLayer[ModelState]):
         features = normalize(y)
         pooled, pool = self.pool(features, state.pool)
         logits = self.head(pooled).to(pooled.dtype)
-        clip = self.clip.listen(logits, state.clip)
-        return logits, features, ModelState(front, tuple(blocks), pool, clip)
+        return logits, features, ModelState(front, tuple(blocks), pool, state.clip)
+
+    def _one_frame(
+        self, frame: Tensor, front: FilterbankState | SampleFrontState, state: ModelState
+    ) -> tuple[Tensor, Tensor, ModelState]:
+        """`_after_front` for (batch, 1, K), by the steps of the layers."""
+        y, blocks = self.lift(frame[:, 0]).to(frame.dtype), []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            y, after = block.step(y, before)
+            blocks.append(after)
+        features = normalize(y)
+        pooled, pool = self.pool.step(features, state.pool)
+        logits = self.head(pooled)[:, None].to(pooled.dtype)
+        return logits, features[:, None], ModelState(front, tuple(blocks), pool, state.clip)
+
+    def _with_clip(self, logits: Tensor, state: ModelState) -> ModelState:
+        return state._replace(clip=self.clip.listen(logits, state.clip))
 
 
 def _copy(state: Any) -> Any:
@@ -141,7 +157,7 @@ def _copy(state: Any) -> Any:
 
 
 def _block_at_frames(config: ModelConfig) -> Block[Any]:
-    """Time constants of 50 ms to 1 s before training."""
+    """Time constants of 40 to 220 ms before training."""
     ssm = S4D(
         channels=config.channels, state_size=config.state_size, sample_rate_hz=FRAMES_HZ,
         dt_min=0.02, dt_max=0.4, slowest_s=SLOWEST_S,

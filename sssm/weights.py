@@ -118,9 +118,10 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
     from sssm.model import KeywordModel
 
     card, arrays = _read(Path(path))
+    with torch.device("meta"):  # no memory before the shapes are known to be those of the file
+        shapes = KeywordModel(card.config).state_dict()
+    _compare(Path(path), {name: tuple(value.shape) for name, value in shapes.items()}, arrays)
     model = KeywordModel(card.config)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    _compare(Path(path), expected, arrays)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval(), card
 
@@ -177,16 +178,20 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     try:
         arrays = load_file(path)
         metadata = _header_metadata(path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{path}: not a whole safetensors file ({reason})") from None
-    _compare_keys(path, metadata)
-    if json.loads(metadata["checksum"]) != _checksum(metadata, arrays):
+    values = _values(path, metadata)
+    if values["checksum"] != _checksum(metadata, arrays):
         raise ModelFileError(f"{path}: damaged, its checksum does not match")
-    values = {key: json.loads(text) for key, text in metadata.items()}
-    if values["format_version"] != FORMAT_VERSION:
-        version = values["format_version"]
-        raise ModelFileError(f"{path}: format version {version}, this program reads 1")
     broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
     if broken:
         raise ModelFileError(f"{path}: weight {broken[0]} holds what is not a number")
@@ -212,18 +217,29 @@ def _header_metadata(path: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def _compare_keys(path: Path, metadata: dict[str, str]) -> None:
-    missing = [key for key in _KEYS if key not in metadata]
-    if missing:
-        raise ModelFileError(f"{path}: not a model of sssm, {missing[0]} is missing")
-    unknown = sorted(metadata.keys() - set(_KEYS))
-    if unknown:
-        raise ModelFileError(f"{path}: unknown metadata {unknown[0]!r}")
+def _values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """Metadata with its JSON read: all keys of this version, and no other."""
+    values = {}
     for key, text in metadata.items():
         try:
-            json.loads(text)
-        except ValueError:
+            values[key] = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             raise ModelFileError(f"{path}: metadata {key} is not JSON") from None
+    version = values.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        wanted = f"this program reads {FORMAT_VERSION}"
+        raise ModelFileError(f"{path}: format version {version}, {wanted}")
+    missing = [key for key in _KEYS if key not in values]
+    if missing:
+        raise ModelFileError(f"{path}: not a model of sssm, {missing[0]} is missing")
+    unknown = sorted(values.keys() - set(_KEYS))
+    if unknown:
+        raise ModelFileError(f"{path}: unknown metadata {unknown[0]!r}")
+    return values
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _compare(

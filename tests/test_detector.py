@@ -158,7 +158,5 @@ def test_what_makes_no_sense_is_refused(change, message):
 def test_it_imports_nothing_but_numpy_and_the_standard_library():
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    names |= {
-        alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
-    }
+    names |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
     assert names == {"collections.abc", "dataclasses", "typing", "numpy", "numpy.typing"}

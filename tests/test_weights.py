@@ -120,7 +120,7 @@ def another_type(arrays, metadata):
 
 
 def newer(arrays, metadata):
-    metadata["format_version"] = "2"
+    metadata |= {"format_version": "2", "newkey": "1"}
 
 
 def unknown_setting(arrays, metadata):
@@ -147,6 +147,19 @@ def unknown_metadata(arrays, metadata):
     metadata["author"] = '"x"'
 
 
+def too_deep(arrays, metadata):
+    metadata["accuracy"] = "[" * 100_000
+
+
+def no_number(arrays, metadata):
+    metadata["accuracy"] = '{"validation": NaN}'
+
+
+def huge(arrays, metadata):
+    shape = {"channels": 4_096, "depth": 64, "state_size": 1_024}
+    metadata["config"] = json.dumps(json.loads(metadata["config"]) | shape)
+
+
 def no_json(arrays, metadata):
     metadata["licence"] = "{"
 
@@ -170,6 +183,9 @@ def no_card(arrays, metadata):
         (endless, "channels must be a whole number from 1 to"),
         (other_labels, "labels are not those of its config"),
         (unknown_metadata, "unknown metadata 'author'"),
+        (too_deep, "metadata accuracy is not JSON"),
+        (no_number, "metadata accuracy is not JSON"),
+        (huge, r"has shape .*, expected"),
         (no_json, "metadata licence is not JSON"),
         (no_card, "not a model of sssm, format_version is missing"),
     ],

@@ -25,6 +25,17 @@ def pitch(x: np.ndarray, factor: float) -> np.ndarray:
     return _stretch(speed(x, factor), len(x))
 
 
+def speed_or_pitch(
+    x: np.ndarray, rng: np.random.Generator, *, speed_share: float, pitch_share: float, most: float
+) -> np.ndarray:
+    """`x` with its speed or its pitch changed by at most a share, each with its probability."""
+    factor = 1 + rng.uniform(-1, 1) * most
+    chance = rng.random()
+    if chance < speed_share:
+        return speed(x, factor)
+    return pitch(x, factor) if chance < speed_share + pitch_share else x
+
+
 def _stretch(x: np.ndarray, length: int) -> np.ndarray:
     """`x` stretched to `length` samples, its pitch kept, by waveform similarity overlap-add.
 

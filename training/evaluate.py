@@ -77,8 +77,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:  # fmt: skip
     """Accuracy of a model on recordings whose words are known."""
-    if (data is None) == (folder is None):
+    if data is None and folder is None:
         raise typer.BadParameter("either --data or --folder is needed")
+    if data is not None and folder is not None:
+        raise typer.BadParameter("--data or --folder, not both")
     if not png.parent.is_dir():  # better now than after minutes of work
         raise typer.BadParameter(f"{png.parent} is no folder")
     try:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import NoisePool, SentencePool, WordPool
+from training.pools import NoisePool, SentencePool, WordPool, hiss
 from training.recipe import Recipe
 from training.vocabulary import BLANK, Vocabulary
 
@@ -98,12 +98,9 @@ class Examples(Dataset[Batch]):
         clip = self._clip(label, rng)
         x = clip.samples
         if label != SILENCE:
-            factor = 1 + rng.uniform(-1, 1) * recipe.speed_range
-            chance = rng.random()
-            if chance < recipe.speed:
-                x = augment.speed(x, factor)
-            elif chance < recipe.speed + recipe.pitch:
-                x = augment.pitch(x, factor)
+            x = augment.speed_or_pitch(
+                x, rng, speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range
+            )
         most = max(recipe.shift_s * SAMPLE_RATE_HZ, (length - len(x)) / 2)
         shift = int(rng.uniform(-1, 1) * most)
         x = augment.place(x, length, shift)
@@ -133,12 +130,9 @@ class Examples(Dataset[Batch]):
         return Clip(pool.draw(word, rng), None if word == UNKNOWN else [word])
 
     def _silence(self, rng: np.random.Generator) -> np.ndarray:
-        """A piece of noise; now and then next to nothing, as some microphones give."""
+        """A piece of noise; now and then next to nothing."""
         length = int(self.recipe.clip_s * SAMPLE_RATE_HZ)
-        if not self.noise.exists or rng.random() < 0.15:
-            level = 10 ** rng.uniform(-6, -3.5) if rng.random() < 0.5 else 0.0
-            return (level * rng.standard_normal(length)).astype(np.float32)
-        return self.noise.draw(length, rng)
+        return hiss(length, rng) if self.noise.is_quiet(rng) else self.noise.draw(length, rng)
 
     def _stack(self, rows: list[tuple[int, np.ndarray, float, Clip]]) -> Batch:
         said = [clip.words or [] for _, _, _, clip in rows]

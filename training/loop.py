@@ -10,7 +10,9 @@ an uninterrupted one bit for bit (on a CPU).
 import hashlib
 import math
 import signal
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,13 +29,13 @@ from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
 from training.initial import initial_model
-from training.labels import LabelSet, label_set
+from training.labels import label_set
 from training.objective import Losses, Objective
 from training.optimizer import optimizer_of, set_rates
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
-from training.scoring import clip_scores, labelled_clips
+from training.scoring import LabelledClip, clip_scores, labelled_clips
 from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
@@ -44,7 +46,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error
 
 
 class DivergedError(Exception):
-    """A gradient is not a number; the checkpoint before it is kept."""
+    """The norm of a gradient is not finite; the checkpoint before it is kept."""
 
 
 def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: bool) -> None:
@@ -52,7 +54,7 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
 
     Raises:
         ValueError: the data, the settings or the model to start from cannot be used.
-        DivergedError: the loss is not a number.
+        DivergedError: the norm of a gradient is not finite.
         Interrupted: Ctrl-C.
     """
     fabric = fabric_of(recipe.precision)
@@ -75,9 +77,13 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     trainer = Trainer(recipe, fabric, objective, folder)
     first = trainer.restore()
     loader = Steps(examples, streams).loader(first)
-    trainer.fit(first, loader, lambda model: _accuracy(model, corpus, labels))
+    held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
+    if not held_out and fabric.is_global_zero:
+        print("no recording is held out: there is nothing to validate on", file=sys.stderr)
+    trainer.fit(first, loader, lambda model: _accuracy(model, held_out))
     if fabric.is_global_zero:
-        _save(folder, trainer.averaged_model, recipe, corpus, labels)
+        accuracy = _accuracy(trainer.averaged_model, held_out)
+        _save(folder, trainer.averaged_model, recipe, corpus, accuracy)
     fabric.barrier()
 
 
@@ -110,31 +116,41 @@ class Trainer:
         """Number of the next step: 0, or where the checkpoint left off.
 
         Raises:
-            ValueError: the checkpoint cannot be read.
+            ValueError: the checkpoint cannot be read, or is not of such a run.
         """
         saved = self.folder.load()
         if saved is None:
             return 0
-        self.objective.load_state_dict(saved["objective"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.average.load_state_dict(saved["average"])
-        if self.heard is not None:
-            own = [ranks[self.fabric.global_rank] for ranks in saved["heard"]]
-            self.heard = from_leaves(self.heard, own)
-        return int(saved["step"])
+        try:
+            self.objective.load_state_dict(saved["objective"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.average.load_state_dict(saved["average"])
+            if self.heard is not None:
+                own = [ranks[self.fabric.global_rank] for ranks in saved["heard"]]
+                self.heard = from_leaves(self.heard, own)
+            return int(saved["step"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.folder.checkpoint} is not of this run: {reason}") from None
 
     def fit(
-        self, first: int, loader: Iterable[Step], accuracy: Callable[[KeywordModel], float]
+        self, first: int, loader: Iterable[Step], accuracy: Callable[[KeywordModel], float | None]
     ) -> None:
         """Go through the steps; validate on one device, log and save on the way.
 
         Raises:
-            DivergedError: a gradient is not a number.
+            DivergedError: the norm of a gradient is not finite.
             Interrupted: Ctrl-C.
         """
         main, recipe = self.fabric.is_global_zero, self.recipe
-        log = Log(self.folder, first) if main else None
-        with _StopFlag() as stop, Progress(first, recipe.steps, visible=main) as progress:
+        with (
+            ExitStack() as at_the_end,
+            _StopFlag() as stop,
+            Progress(first, recipe.steps, visible=main) as progress,
+        ):
+            log = Log(self.folder, first) if main else None
+            if log:
+                at_the_end.callback(log.close)
             for step, batch in enumerate(loader, start=first):
                 losses = self.step(step, batch)
                 done = step + 1
@@ -145,14 +161,13 @@ class Trainer:
                     progress.show(done, values)
                 if done % recipe.validate_every == 0 and log and not stopped:
                     value = accuracy(self.averaged_model)
-                    log.write(done, {"validation": value})
-                    progress.say(f"step {done}: validation {value:.2%}")
+                    if value is not None:
+                        log.write(done, {"validation": value})
+                        progress.say(f"step {done}: validation {value:.2%}")
                 if done % recipe.save_every == 0 or done == recipe.steps or stopped:
                     self.save(done)
                 if stopped:
                     raise Interrupted(f"stopped after step {done}")
-        if log:
-            log.close()
 
     def step(self, step: int, batch: Step) -> Losses:
         """One batch, one update."""
@@ -168,8 +183,8 @@ class Trainer:
         )
         if norm is None or not math.isfinite(norm.item()):  # of all devices' mean: they agree
             raise DivergedError(
-                f"step {step + 1}: loss {losses.total.item():.4g}, its gradient is not a number; "
-                f"{self.folder.checkpoint} keeps what was saved before; try a lower lr"
+                f"step {step + 1}: loss {losses.total.item():.4g}, the norm of its gradient is not "
+                f"finite; {self.folder.checkpoint} keeps what was saved before; try a lower lr"
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -208,26 +223,24 @@ class Trainer:
         return bool(count > 0)
 
 
-def _accuracy(model: KeywordModel, corpus: Corpus, labels: LabelSet) -> float:
-    """Share of validation clips whose class is right, or NaN where there are none."""
-    clips = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
+def _accuracy(model: KeywordModel, clips: Sequence[LabelledClip]) -> float | None:
+    """Share of clips whose class is right, or None where there are none."""
     if not clips:
-        return math.nan
+        return None
     scores = clip_scores(model, [clip.samples for clip in clips])
-    truth = np.array([labels.labels.index(clip.label) for clip in clips])
+    truth = np.array([model.config.labels.index(clip.label) for clip in clips])
     return float((scores.argmax(axis=1) == truth).mean())
 
 
 def _save(
-    folder: RunFolder, model: KeywordModel, recipe: Recipe, corpus: Corpus, labels: LabelSet
+    folder: RunFolder, model: KeywordModel, recipe: Recipe, corpus: Corpus, accuracy: float | None
 ) -> None:
     sources = sorted({e.source for e in corpus.entries if e.split == "training"})
-    accuracy = _accuracy(model, corpus, labels)
     card = ModelCard(
         config=model.config,
         training_data=f"{recipe.labels}: {', '.join(sources)}",
         licence="",
-        accuracy={} if math.isnan(accuracy) else {"validation": accuracy},
+        accuracy={} if accuracy is None else {"validation": accuracy},
     )
     save_model(folder.model, model, card)
 

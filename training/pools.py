@@ -8,6 +8,7 @@ from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
 SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
+QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
 
 
 class WordPool:
@@ -49,7 +50,7 @@ class WordPool:
         return words[rng.choice(len(words), p=shares)]
 
     def draw(self, word: str, rng: np.random.Generator) -> np.ndarray:
-        """Samples of one recording of a word; of a longer one than a second, the loudest second."""
+        """Samples of one recording of a word; of more than 1.5 s, the loudest second."""
         numbers = self._by_word[word]
         x = as_float(self._corpus[numbers[rng.integers(len(numbers))]])
         if len(x) <= 1.5 * SAMPLE_RATE_HZ:
@@ -71,6 +72,10 @@ class NoisePool:
     @property
     def exists(self) -> bool:
         return bool(self._background or self._noise)
+
+    def is_quiet(self, rng: np.random.Generator) -> bool:
+        """Whether there is to be `hiss` in place of a recording."""
+        return not self.exists or bool(rng.random() < QUIET)
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """`length` samples; the held out part of a background recording is never read."""
@@ -95,7 +100,7 @@ class SentencePool:
 
     def __init__(self, corpus: Corpus, *, avoid: tuple[str, ...]):
         self._corpus = corpus
-        self._avoid = {w for word in avoid for w in (word, *SOUNDS_LIKE.get(word, ()))}
+        self._avoid = with_likes(avoid)
         self._sentences: list[tuple[int, list[Spoken]]] = []
         self._places: dict[str, list[tuple[int, int]]] = {}  # word -> (sentence, position)
         for n in corpus.where(source="speech", split="training"):
@@ -147,6 +152,17 @@ class SentencePool:
         start, end = max(0, words[0].start - edge), words[-1].end + edge
         x = augment.fade(as_float(self._corpus[n][start:end]), edge)
         return x, [spoken.word for spoken in words]
+
+
+def with_likes(words: tuple[str, ...]) -> set[str]:
+    """Words, and what sounds like them."""
+    return {like for word in words for like in (word, *SOUNDS_LIKE.get(word, ()))}
+
+
+def hiss(length: int, rng: np.random.Generator) -> np.ndarray:
+    """`length` samples of next to nothing: white noise at a low level, or zeros."""
+    level = 10 ** rng.uniform(-6, -3.5) if rng.random() < 0.5 else 0.0
+    return (level * rng.standard_normal(length)).astype(np.float32)
 
 
 def as_float(x: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ The text of --about is Markdown whose first paragraph says what the model learne
 goes into NAME.md.  The licence of the weights is asked for: it follows from the recordings.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,35 +33,38 @@ def publish(
 ) -> None:
     """Measure a model, and write it with its card."""
     try:
+        if not out.parent.is_dir():  # better now than after minutes of work
+            raise ValueError(f"{out.parent} is no folder")
         text = about.read_text(encoding="utf-8").strip()
         network, card = load_model(model)
         classifier = Classifier(network, card)
         full = measure(classifier, data, "validation", 16_000)
         half = measure(classifier, data, "validation", 8_000)
+        shipped = replace(
+            card,
+            training_data=" ".join(text.split("\n\n")[0].split()),
+            licence=licence,
+            accuracy=_accuracy(full, half),
+        )
+        save_model(out, network, shipped)
+        out.with_suffix(".md").write_text(_words(out.stem, text, shipped, network, full), "utf-8")
     except ModelFileError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except (ValueError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    shipped = ModelCard(
-        config=card.config,
-        training_data=" ".join(text.split("\n\n")[0].split()),
-        licence=licence,
-        accuracy=_accuracy(full, half),
-    )
-    save_model(out, network, shipped)
-    out.with_suffix(".md").write_text(_words(out.stem, text, shipped, network, full), "utf-8")
 
 
 def _accuracy(full: Measured, half: Measured) -> dict[str, Any]:
     low, high = full.figures.ci95
+    zeros = full.accuracy_zeros
     return {
         "what": "speakers of split validation, none of them in training",
         "accuracy": round(full.figures.accuracy, 4),
         "ci95": [round(low, 4), round(high, 4)],
         "mean_over_classes": round(full.figures.mean_over_classes, 4),
-        "accuracy_zeros": round(full.accuracy_zeros or 0.0, 4),
+        **({} if zeros is None else {"accuracy_zeros": round(zeros, 4)}),
         "accuracy_8khz": round(half.figures.accuracy, 4),
         "clips": int(full.figures.matrix.sum()),
         "speakers": full.speakers,
@@ -70,11 +74,12 @@ def _accuracy(full: Measured, half: Measured) -> dict[str, Any]:
 def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) -> str:
     """The card as Markdown."""
     a = card.accuracy
+    zeros = "accuracy_zeros"
     rows = [
         ("accuracy, silence cut from real noise", f"{a['accuracy']:.1%}"),
         ("95% interval by speaker", f"{a['ci95'][0]:.1%} to {a['ci95'][1]:.1%}"),
         ("mean over classes", f"{a['mean_over_classes']:.1%}"),
-        ("accuracy, silence all zeros", f"{a['accuracy_zeros']:.1%}"),
+        *([("accuracy, silence all zeros", f"{a[zeros]:.1%}")] if zeros in a else []),
         ("accuracy at 8 kHz, same weights", f"{a['accuracy_8khz']:.1%}"),
         ("clips, speakers", f"{a['clips']:,}, {a['speakers']}"),
         ("parameters", f"{parameters(network):,}"),

@@ -11,15 +11,21 @@ from sssm.config import ModelConfig
 LABELS = ("sc12", "sc35", "folder")
 PRECISIONS = ("32-true", "bf16-mixed")
 AT_LEAST_ONE = (
-    "bands", "channels", "state_size", "depth", "batch", "save_every", "validate_every",
+    "bands", "channels", "state_size", "depth", "steps", "batch", "save_every", "validate_every",
     "log_every",
 )  # fmt: skip
-ABOVE_ZERO = ("clip_s", "stream_s", "session_s", "clip_norm", "lr", "ssm_lr")
-BELOW_ONE = ("dropout", "ema", "unknown_share", "silence_share", "speed_range")
+ABOVE_ZERO = ("stream_s", "session_s", "clip_norm", "lr", "ssm_lr")
+BELOW_ONE = ("dropout", "ema", "unknown_share", "silence_share")
 SHARES = (
     "sentence_share", "phrase_share", "speed", "pitch", "noise", "room", "low_pass", "notch",
     "tilt", "time_mask",
 )  # fmt: skip
+RANGES = {
+    "seed": (0, 2**31 - 1), "clip_s": (0.01, 60), "balance": (0, 2), "shift_s": (0, 10),
+    "speed_range": (0, 0.5), "snr_low_db": (-120, 120), "snr_high_db": (-120, 120),
+    "gain_low_db": (-120, 120), "gain_high_db": (-120, 120),
+}  # fmt: skip
+LOW_TO_HIGH = (("snr_low_db", "snr_high_db"), ("gain_low_db", "gain_high_db"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,8 +125,15 @@ class Recipe:
                 raise ValueError(f"{field.name} must be in [0, 1), got {value}")
             if field.name in SHARES and not 0 <= value <= 1:
                 raise ValueError(f"{field.name} must be in [0, 1], got {value}")
+            least, most = RANGES.get(field.name, (-math.inf, math.inf))
+            if field.name in RANGES and not least <= value <= most:
+                raise ValueError(f"{field.name} must be in [{least}, {most}], got {value}")
             if isinstance(value, int) and value < 0:
                 raise ValueError(f"{field.name} must not be below 0, got {value}")
+        for low, high in LOW_TO_HIGH:
+            if getattr(self, low) > getattr(self, high):
+                least, most = getattr(self, low), getattr(self, high)
+                raise ValueError(f"{low} must not be above {high}, got {least} and {most}")
         for name, known in (("labels", LABELS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 got = getattr(self, name)

@@ -43,9 +43,12 @@ class RunFolder:
             _write(self.settings, lambda path: path.write_text(json.dumps(now, indent=1) + "\n"))
             return
         try:
-            before = Recipe().to_dict() | json.loads(self.settings.read_text())
+            written = json.loads(self.settings.read_text())
         except ValueError as error:
             raise ValueError(f"{self.settings} cannot be read: {error}") from None
+        if not isinstance(written, dict):
+            raise ValueError(f"{self.settings} cannot be read: it is no object")
+        before = Recipe().to_dict() | written
         other = [f"{key} was {before[key]}" for key in now if before.get(key, now[key]) != now[key]]
         if other:
             raise ValueError(f"{self.path} was started with other settings: {', '.join(other)}")
@@ -75,15 +78,21 @@ class Log:
     Args:
         folder: of the run.
         step: where the run goes on; rows beyond it, of a run that was killed, are dropped.
+
+    Raises:
+        ValueError: an earlier `log.csv` cannot be read.
     """
 
     def __init__(self, folder: RunFolder, step: int):
         self._path = folder.path / "log.csv"
         rows = [["step", "name", "value"]]
         if self._path.is_file():
-            with self._path.open(newline="") as lines:
-                before = list(csv.reader(lines))[1:]
-            rows += [row for row in before if len(row) == 3 and int(row[0]) <= step]
+            try:
+                with self._path.open(newline="") as lines:
+                    before = list(csv.reader(lines))[1:]
+                rows += [row for row in before if len(row) == 3 and int(row[0]) <= step]
+            except (ValueError, csv.Error) as error:
+                raise ValueError(f"{self._path} cannot be read: {error}") from None
 
         def rewrite(path: Path) -> None:
             with path.open("w", newline="") as out:

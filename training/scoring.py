@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sssm.model import KeywordModel
+from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
 from training.pools import as_float
@@ -37,7 +38,7 @@ def labelled_clips(
     As many one-second pieces of `_silence_` as an average keyword has clips, at even spacing over
     the held out part of each background recording, or as the papers do, zeros.  For the ten core
     words of Speech Commands as many of `_unknown_`, chosen by the hash of their paths; for other
-    keywords all of them.
+    keywords, and where no clip is of a keyword, all of them.
     """
     numbers = corpus.where(source="commands", split=split)
     keywords = [n for n in numbers if corpus.entries[n].word in labels.keywords]
@@ -45,7 +46,7 @@ def labelled_clips(
     average = round(len(keywords) / max(1, len(labels.keywords)))
     if labels.unknown:
         others = [n for n in numbers if corpus.entries[n].word not in labels.keywords]
-        if set(labels.keywords) == set(CORE_WORDS):
+        if keywords and set(labels.keywords) == set(CORE_WORDS):
             others.sort(key=lambda n: hashlib.sha256(corpus.entries[n].path.encode()).digest())
             others = others[:average]
         clips += [_clip(corpus, n, UNKNOWN) for n in others]
@@ -104,6 +105,9 @@ def clip_scores(
         sample_rate_hz: the clips are resampled to it, and the model listens at it.
         batch: most clips that go through together.
         watch: is given the batches and gives them back, so that it can tell how far they are.
+
+    Raises:
+        ModelFileError: a score is not a number.
     """
     scores = np.zeros((len(clips), len(model.config.labels)), np.float32)
     model = model.at_rate(sample_rate_hz)
@@ -113,6 +117,8 @@ def clip_scores(
             x = soxr.resample(x, SAMPLE_RATE_HZ, sample_rate_hz)
         rows = torch.from_numpy(np.ascontiguousarray(x.T))[..., None]
         scores[numbers] = clip_answers(model, rows, sample_rate_hz).numpy()
+    if not np.isfinite(scores).all():
+        raise ModelFileError("the model's answer is no number: its weights are damaged")
     return scores
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import NoisePool
+from training.pools import NoisePool, hiss
 from training.recipe import Recipe
 from training.streams_sounds import Sound, SoundPool
 from training.word_end import FRAME
@@ -29,7 +29,6 @@ SNR_DB = (0.0, 30.0)  # of a sound to the background
 LEVEL_DB = (-40.0, -15.0)  # of sounds to full scale
 SPREAD_DB = (-4.0, 4.0)  # around the level, of one sound
 SEGMENT_S = (3.0, 12.0)  # of one background recording
-QUIET = 0.15  # of the sessions have next to no background
 _NOT_A_CLIP = 1  # keeps the generators of sessions apart from those of clips
 
 
@@ -121,9 +120,8 @@ class Streams:
 
     def _background(self, length: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
         """One noise after the other at a level; now and then next to nothing."""
-        if not self._noise.exists or rng.random() < QUIET:
-            hiss = 10 ** rng.uniform(-6, -3.5) if rng.random() < 0.5 else 0.0
-            return (hiss * rng.standard_normal(length)).astype(np.float32)
+        if self._noise.is_quiet(rng):
+            return hiss(length, rng)
         pieces, have = [], 0
         while have < length:
             size = min(length - have, int(rng.uniform(*SEGMENT_S) * SAMPLE_RATE_HZ))

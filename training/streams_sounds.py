@@ -7,7 +7,7 @@ import numpy as np
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import SOUNDS_LIKE, WordPool, as_float
+from training.pools import WordPool, as_float, with_likes
 from training.recipe import Recipe
 from training.word_end import word_end, word_start
 
@@ -78,7 +78,11 @@ class SoundPool:
 
     def _word(self, word: str, is_keyword: bool, rng: np.random.Generator) -> Sound:
         """A word with some of what stands around it in its recording."""
-        x = self._varied(self._words.draw(word, rng), rng)
+        recipe = self._recipe
+        x = augment.speed_or_pitch(
+            self._words.draw(word, rng), rng,
+            speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range,
+        )  # fmt: skip
         start, end = word_start(x), word_end(x)
         before, after = (int(rng.uniform(*AROUND_S) * SAMPLE_RATE_HZ) for _ in range(2))
         first, last = max(0, start - before), min(len(x), end + after)
@@ -108,13 +112,6 @@ class SoundPool:
         x = as_float(self._corpus[n][first : min(last, first + length)])
         return Sound(augment.fade(x, EDGE), 0, len(x), UNKNOWN, True)
 
-    def _varied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        factor = 1 + rng.uniform(-1, 1) * self._recipe.speed_range
-        chance = rng.random()
-        if chance < self._recipe.speed:
-            return augment.speed(x, factor)
-        return augment.pitch(x, factor) if chance < self._recipe.speed + self._recipe.pitch else x
-
 
 def _joined(one: Sound, two: Sound) -> Sound:
     """Two sounds run together: the second starts where the first one ends."""
@@ -125,7 +122,7 @@ def _joined(one: Sound, two: Sound) -> Sound:
 
 def _speech_without(corpus: Corpus, keywords: tuple[str, ...]) -> list[tuple[int, int, int]]:
     """(entry, first sample, last) of every stretch of speech between keywords, by word times."""
-    avoid = {w for word in keywords for w in (word, *SOUNDS_LIKE.get(word, ()))}
+    avoid = with_likes(keywords)
     runs = []
     for n in corpus.where(source="speech", split="training"):
         words = corpus.words.get(corpus.entries[n].path, [])

@@ -3,11 +3,24 @@
 `tests/streaming.py` holds each layer, and the whole model, to it.
 """
 
-from typing import Generic, TypeVar
+import copy
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+SLOWEST_S = 0.28
+"""Longest time constant of a layer at 100 Hz, in seconds, by construction.
+
+Hours of audio leave no trace in what comes later, and two seconds of silence forget all that was
+before: exp(-2 / 0.28) is 0.08%.  At 1 s it is 13%, and the scores of a word still differed by 0.1.
+"""
+
 StateT = TypeVar("StateT", bound=tuple)
+LayerT = TypeVar("LayerT", bound="StreamingLayer")
+ResultT = TypeVar("ResultT")
 
 
 class StreamingLayer(nn.Module, Generic[StateT]):
@@ -17,6 +30,8 @@ class StreamingLayer(nn.Module, Generic[StateT]):
     state that the first call returned.  A state is a value, a `NamedTuple` of tensors: it is never
     changed in place and never kept by the layer.  Length 0 and 1 are chunks too.
     """
+
+    _kept: dict[str, Any] | None = None  # what a frozen layer derived from its weights
 
     def init_state(self, batch: int) -> StateT:
         """State of silence: what has been heard before the first element."""
@@ -29,3 +44,64 @@ class StreamingLayer(nn.Module, Generic[StateT]):
     def step(self, x: Tensor, state: StateT) -> tuple[Tensor, StateT]:
         """(batch, channels) -> (batch, channels), and the next state: `forward` on one element."""
         raise NotImplementedError
+
+    def frozen(self) -> Self:
+        """The same layer for inference: what follows from its weights is worked out once.
+
+        The numbers are those of the layer itself, bit for bit.  Weights are shared; do not train,
+        change or move them while the frozen layer is in use.
+        """
+        other = self._clone()
+        other._kept = {}
+        other._modules = {name: _freeze(module) for name, module in self._modules.items()}
+        return other
+
+    def _clone(self) -> Self:
+        """A shallow copy that shares the weights and keeps nothing that was derived."""
+        other = copy.copy(self)
+        other._kept = None if self._kept is None else {}
+        return other
+
+
+def derived(method: Callable[[LayerT], ResultT]) -> Callable[[LayerT], ResultT]:
+    """Decorator of a method that depends on weights and rate alone: a frozen layer keeps it."""
+
+    @functools.wraps(method)
+    def keep(self: LayerT) -> ResultT:
+        if self._kept is None:
+            return method(self)
+        if method.__name__ not in self._kept:
+            # Constants of no mode: a frozen layer may meet inference mode first, and no_grad next.
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept[method.__name__] = method(self)
+        result: ResultT = self._kept[method.__name__]
+        return result
+
+    return keep
+
+
+def leaves(state: Any) -> list[Tensor]:
+    """The tensors of a (nested) state, in order."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [leaf for part in state for leaf in leaves(part)]
+
+
+def with_leaves(state: Any, tensors: Iterable[Tensor]) -> Any:
+    """A state of the same form that holds these tensors, in order."""
+    return _fill(state, iter(tensors))
+
+
+def _fill(state: Any, tensors: Iterator[Tensor]) -> Any:
+    if isinstance(state, Tensor):
+        return next(tensors)
+    parts = [_fill(part, tensors) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def _freeze(module: nn.Module | None) -> nn.Module | None:
+    if isinstance(module, StreamingLayer):
+        return module.frozen()
+    if isinstance(module, nn.ModuleList):
+        return nn.ModuleList([_freeze(part) or part for part in module])
+    return module

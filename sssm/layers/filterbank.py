@@ -9,7 +9,6 @@ readings, less a part of its own recent mean (automatic gain), scaled and shifte
 Reading m ends at sample floor(m rate / 400), so that rates which 400 does not divide work too.
 """
 
-import copy
 import math
 from typing import NamedTuple, Self
 
@@ -17,9 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
-from sssm.ops.filterbank import filterbank, filterbank_step
+from sssm.ops.filterbank import (
+    FilterbankMatrices,
+    filterbank_by,
+    filterbank_matrices,
+    filterbank_step,
+)
 from sssm.ops.flush import flush
 
 READINGS_HZ = 400
@@ -57,7 +61,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
         share = (centre - LOWEST_HZ) / (HIGHEST_HZ - LOWEST_HZ)
         self.centre_logit = nn.Parameter(torch.logit(share).float())
         self.width_log = nn.Parameter(torch.log(width - NARROWEST_HZ).float())
-        self.gain = LeakyMean(channels=bands, sample_rate_hz=FRAMES_HZ, start_s=0.5)
+        self.gain = LeakyMean(channels=bands, sample_rate_hz=FRAMES_HZ, start_s=0.2)
         self.gain_share_logit = nn.Parameter(torch.zeros(bands))
         self.scale = nn.Parameter(torch.full((bands,), 0.25))
         self.shift = nn.Parameter(torch.full((bands,), -1.0))
@@ -65,7 +69,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
 
     def at_rate(self, sample_rate_hz: int) -> Self:
         """The same weights listening at another rate; parameters are shared, nothing is copied."""
-        other = copy.copy(self)
+        other = self._clone()
         other.sample_rate_hz = sample_rate_hz
         return other
 
@@ -104,14 +108,12 @@ class Filterbank(StreamingLayer[FilterbankState]):
                 the rate; its modes above are unheard, as they would be at a lower rate.
         """
         state = self.init_state(x.shape[0]) if state is None else state
-        a, b = self._discrete()
         before = int(state.samples)
         after = before + x.shape[1]
         first, last = self._readings(before), self._readings(after)
         m = torch.arange(first + 1, last + 1, device=x.device)
         ends = m * self.sample_rate_hz // READINGS_HZ - before
-        longest = min(-(-self.sample_rate_hz // READINGS_HZ), x.shape[1])
-        readings, h = filterbank(x[..., 0], a, b, ends, state.h, longest=longest)
+        readings, h = filterbank_by(x[..., 0], self._matrices(), ends, state.h)
         energies, energy = _frames(readings, first % READINGS_A_FRAME, state.energy)
         y, gain = self._bands(energies, state.gain, bandwidth_hz)
         return y, FilterbankState(h, energy, gain, torch.full_like(state.samples, after))
@@ -127,12 +129,24 @@ class Filterbank(StreamingLayer[FilterbankState]):
         y, gain = self._bands(energies, state.gain, None)
         return y, FilterbankState(h, energy, gain, state.samples + 1)
 
+    @derived
     def _discrete(self) -> tuple[Tensor, Tensor]:
         """Pole of every mode at this rate, and the gain of a stage."""
         turn = 2 * math.pi / self.sample_rate_hz
         width = self.width_hz
         a = torch.exp(torch.complex(-0.5 * turn * width, turn * self.centre_hz))
         return a, -torch.expm1(-0.5 * turn * width)
+
+    @derived
+    def _matrices(self) -> FilterbankMatrices:
+        return filterbank_matrices(
+            *self._discrete(), longest=-(-self.sample_rate_hz // READINGS_HZ)
+        )
+
+    @derived
+    def _reach(self) -> tuple[Tensor, Tensor]:
+        """(K,) highest frequency that a mode needs, and the share of its mean that it loses."""
+        return self.centre_hz + self.width_hz, torch.sigmoid(self.gain_share_logit)
 
     def _readings(self, samples: int) -> int:
         """Readings that ended within so many samples."""
@@ -143,8 +157,8 @@ class Filterbank(StreamingLayer[FilterbankState]):
     ) -> tuple[Tensor, LeakyMeanState]:
         loud = torch.log1p(energies / QUIET)
         mean, gain = self.gain(loud, gain)
-        y = self.scale * (loud - torch.sigmoid(self.gain_share_logit) * mean) + self.shift
-        top = self.centre_hz + self.width_hz
+        top, share = self._reach()
+        y = self.scale * (loud - share * mean) + self.shift
         heard = top <= self.sample_rate_hz / 2
         if bandwidth_hz is not None:
             heard = heard & (top <= bandwidth_hz[:, None, None])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import SLOWEST_S, StreamingLayer, derived
 from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
 
@@ -28,7 +28,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
     """
 
     def __init__(
-        self, *, channels: int, sample_rate_hz: float, start_s: float, slowest_s: float = 1.0
+        self, *, channels: int, sample_rate_hz: float, start_s: float, slowest_s: float = SLOWEST_S
     ):
         super().__init__()
         self.sample_rate_hz = sample_rate_hz
@@ -43,6 +43,9 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
     ) -> tuple[Tensor, LeakyMeanState]:
         state = self.init_state(x.shape[0]) if state is None else state
         x = x.to(self.log_rate.dtype)  # under mixed precision too
+        if x.shape[1] == 1:  # live, frame after frame: the step is cheaper
+            y, state = self.step(x[:, 0], state)
+            return y[:, None], state
         a = self._decay()[:, None]
         dA, B = torch.complex(a, torch.zeros_like(a)), torch.complex(1 - a, torch.zeros_like(a))
         half = torch.full_like(dA, 0.5)  # y = 2 Re C h
@@ -55,6 +58,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())
 
+    @derived
     def _decay(self) -> Tensor:
         rate = self.log_rate.exp() + 1 / self.slowest_s
         return torch.exp(-rate / self.sample_rate_hz)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.blockwise import block_length, blockwise
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.math.discretize import bilinear
 from sssm.math.hippo import hippo_legs
 from sssm.math.krylov import krylov, squarings
@@ -80,6 +80,7 @@ class LSSL(StreamingLayer[LSSLState]):
     def _kernel(self, squares: list[Tensor], dB: Tensor, length: int) -> Tensor:
         return (self.C.double()[..., None] * krylov(squares, dB, length)).sum(dim=-2)
 
+    @derived
     def _discrete(self) -> tuple[Tensor, Tensor]:
         """The pair dA (H, N, N), dB (H, N) in the layer's precision: both forms start here."""
         channels = self.C.shape[0]

@@ -7,7 +7,6 @@ Source: Gu et al. 2021, "Efficiently Modeling Long Sequences with Structured Sta
 arXiv:2111.00396.
 """
 
-import copy
 import math
 from typing import NamedTuple, Self
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.blockwise import block_length, blockwise
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.math.dplr import (
     DiscreteDPLR,
     bilinear_dplr,
@@ -46,8 +45,8 @@ class S4(StreamingLayer[S4State]):
         channels: H, one model each.
         state_size: N, states of each model; half of them are stored, so N is even.
         sample_rate_hz: elements a second.
-        dt_min, dt_max: range in which log dt starts, in seconds: the step of a channel's own
-            clock, whose unit is that of A, so that it hears about 1 / dt elements back.
+        dt_min, dt_max: range in which log dt starts.  One element moves a channel's own time, whose
+            unit is that of A, by dt: it hears about 1 / dt elements back.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class S4(StreamingLayer[S4State]):
 
     def at_rate(self, sample_rate_hz: float) -> Self:
         """The same weights, shared, for `sample_rate_hz` elements a second: only dt changes."""
-        other = copy.copy(self)
+        other = self._clone()
         other.sample_rate_hz = sample_rate_hz
         return other
 
@@ -114,6 +113,7 @@ class S4(StreamingLayer[S4State]):
         h = flush(h)
         return pair_sum(C * h)[..., 0] + self.D * x, S4State(h)
 
+    @derived
     def _discrete(self) -> DiscreteDPLR:
         """The system in samples, rounded to the layer's precision: both forms start here."""
         P, B, C = (torch.view_as_complex(part.double()) for part in (self.P, self.B, self.C))

@@ -4,14 +4,13 @@ Source: Gu et al. 2022, "On the Parameterization and Initialization of Diagonal 
 Models", arXiv:2206.11893, section 4 (S4D-Lin).
 """
 
-import copy
 import math
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.math.discretize import zoh_diagonal
 from sssm.math.s4d import s4d_lin
 from sssm.ops.diagonal_ssm import diagonal_ssm, diagonal_ssm_step
@@ -62,7 +61,7 @@ class S4D(StreamingLayer[S4DState]):
 
     def at_rate(self, sample_rate_hz: float) -> Self:
         """The same weights, shared, for `sample_rate_hz` elements a second: only dt changes."""
-        other = copy.copy(self)
+        other = self._clone()
         other.sample_rate_hz = sample_rate_hz
         return other
 
@@ -83,6 +82,7 @@ class S4D(StreamingLayer[S4DState]):
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(flush(h))
 
+    @derived
     def _discrete(self) -> tuple[Tensor, Tensor, Tensor]:
         """Zero-order hold of (A, 1), and C without the modes that turn too fast."""
         dt = self.log_dt.exp()[:, None] * (self.trained_at_hz / self.sample_rate_hz)

@@ -57,7 +57,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
 
     def at_rate(self, sample_rate_hz: int) -> Self:
         """The same weights listening at another rate: dt of every block is what changes."""
-        other = copy.copy(self)
+        other = self._clone()
         other.sample_rate_hz = sample_rate_hz
         blocks = nn.ModuleList()
         for block in self.blocks:

@@ -1,6 +1,7 @@
 """Where a decaying state becomes exact silence."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TINY = 1e-18
@@ -18,4 +19,6 @@ def flush(h: Tensor) -> Tensor:
     """
     if h.is_complex():
         return torch.view_as_complex(flush(torch.view_as_real(h)))
+    if not torch.is_grad_enabled():
+        return F.hardshrink(h, TINY)  # one pass over memory, where there is no gradient to keep
     return h - torch.where(h.abs() < TINY, h, 0).detach()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from streaming import check_streaming
 
+from sssm.layers.contract import SLOWEST_S
 from sssm.layers.filterbank import Filterbank
 
 RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000]
@@ -40,7 +41,7 @@ def written_out(layer, x):
     width = 20 + np.exp(p["width_log"])
     a = np.exp(2 * np.pi * (-width / 2 + 1j * centre) / rate)
     b = 1 - np.abs(a)
-    keep = np.exp(-(np.exp(p["gain.log_rate"]) + 1) / 100)
+    keep = np.exp(-(np.exp(p["gain.log_rate"]) + 1 / SLOWEST_S) / 100)
     share = 1 / (1 + np.exp(-p["gain_share_logit"]))
     ends = {math.floor(m * rate / 400): m for m in range(1, 400)}
 
@@ -157,7 +158,7 @@ def test_centres_and_widths_stay_within_bounds_whatever_is_learned(extreme):
 def test_the_gain_forgets_within_a_second_whatever_is_learned():
     layer = filterbank().double()
     layer.gain.log_rate.fill_(-1_000)
-    assert (layer.gain._decay() <= math.exp(-1 / 100)).all()
+    assert (layer.gain._decay() <= math.exp(-1 / (100 * SLOWEST_S)) * (1 + 1e-6)).all()
 
 
 def test_at_rate_shares_the_weights_and_leaves_the_layer():

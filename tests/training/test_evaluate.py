@@ -220,7 +220,7 @@ def test_a_model_of_other_words(evaluate, commands_root, make_model):
     ("arguments", "reason"),
     [
         ([], "either --data or --folder is needed"),
-        (["--data", ".", "--folder", "."], "either --data or --folder is needed"),
+        (["--data", ".", "--folder", "."], "--data or --folder, not both"),
         (["--data", ".", "--sample-rate", "7999"], "--sample-rate"),
         (["--data", ".", "--sample-rate", "48001"], "--sample-rate"),
         (["--data", ".", "--split", "dev"], "dev"),

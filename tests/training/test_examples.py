@@ -217,3 +217,84 @@ def test_silence_without_noise_is_next_to_nothing(corpus_of):
     quiet = batch.samples[batch.label == 1]
     assert 0 < quiet.abs().max() < 0.01
     assert (quiet == 0).all(dim=1).any()
+
+
+# What a setting does to a plain second that sounds all along, with a click in its middle.
+
+PLAIN = (
+    "batch=32", "vocabulary=0", "speed=0", "pitch=0", "noise=0", "room=0", "low_pass=0", "notch=0",
+    "tilt=0", "time_mask=0", "shift_s=0", "gain_low_db=0", "gain_high_db=0",
+)  # fmt: skip
+LEVEL = 0.25
+
+
+def click_at(x: np.ndarray) -> float:
+    """Seconds from the middle."""
+    return (int(x.argmax()) - len(x) // 2) / SAMPLE_RATE_HZ
+
+
+def silenced(x: np.ndarray) -> float:
+    """Seconds."""
+    return int((abs(x) < 0.01).sum()) / SAMPLE_RATE_HZ
+
+
+def sounding(x: np.ndarray) -> float:
+    """Seconds."""
+    return int((abs(x) > LEVEL / 2).sum()) / SAMPLE_RATE_HZ
+
+
+def snr_db(x: np.ndarray) -> float:
+    return 10 * math.log10(LEVEL**2 / np.var(x[: len(x) // 3]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured", "least", "most", "exact_to"),
+    [
+        (["shift_s=0"], click_at, 0, 0, 1e-3),
+        (["shift_s=0.2"], click_at, -0.2, 0.2, 1e-3),
+        (["time_mask=0"], silenced, 0, 0, 1e-3),
+        (["time_mask=1"], silenced, 0, 0.1, 1e-3),
+        (["speed=1", "speed_range=0"], sounding, 1, 1, 5e-3),
+        (["speed=1", "speed_range=0.2"], sounding, 1 / 1.2, 1, 5e-3),
+        (["noise=1", "snr_low_db=12", "snr_high_db=12"], snr_db, 12, 12, 0.5),
+        (["noise=1", "snr_low_db=12", "snr_high_db=22"], snr_db, 12, 22, 0.5),
+    ],
+)
+def test_what_a_setting_does(corpus_of, settings, measured, least, most, exact_to):
+    x = np.full(SAMPLE_RATE_HZ, LEVEL)
+    x[SAMPLE_RATE_HZ // 2] = 0.9
+    fan = 3_000 * np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE_HZ)
+    corpus = corpus_of(
+        (Entry("a", "commands", "training", "a", ""), (32_768 * x).astype(np.int16)),
+        (Entry("fan", "noise", "training", "", ""), fan.astype(np.int16)),
+    )
+    recipe = Recipe().override((*PLAIN, *settings))
+    examples = examples_of(corpus, recipe, labels=LabelSet(("a",), unknown=False, silence=False))
+    values = [measured(x) for x in examples[0].samples[..., 0].numpy()]
+    assert least - exact_to <= min(values) <= max(values) <= most + exact_to
+    assert max(values) - min(values) >= (most - least) / 2
+
+
+@pytest.mark.parametrize(
+    ("sentence_share", "phrase_share", "sources"),
+    [
+        (1.0, 0.0, {"speech"}),
+        (0.0, 1.0, {"phrases"}),
+        (0.0, 0.0, {"commands"}),
+        (0.3, 0.3, {"speech", "phrases", "commands"}),
+    ],
+)
+def test_what_is_unknown_comes_from(corpus, monkeypatch, sentence_share, phrase_share, sources):
+    recipe = Recipe(sentence_share=sentence_share, phrase_share=phrase_share, vocabulary=0)
+    examples, drawn = examples_of(corpus, recipe), []
+    original = Corpus.__getitem__
+
+    def noted(self, n):
+        drawn.append(self.entries[n].source)
+        return original(self, n)
+
+    monkeypatch.setattr(Corpus, "__getitem__", noted)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        examples._clip(UNKNOWN, rng)
+    assert set(drawn) == sources

@@ -65,3 +65,9 @@ def test_other_labels_get_a_new_head(model_file):
     assert all(isinstance(head, nn.Linear) for head in heads)
     assert not torch.equal(heads[0].weight, heads[1].weight)
     assert torch.equal(one.lift.weight, two.lift.weight)
+
+
+def test_front_and_layer_are_what_the_recipe_says():
+    recipe = Recipe(front="samples", layer="s4", channels=8, state_size=2, depth=1)
+    config = initial_model(recipe, LabelSet(("a", "b"), True, False), None).config
+    assert (config.front, config.layer) == ("samples", "s4")

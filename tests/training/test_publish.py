@@ -2,22 +2,29 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from typer.testing import CliRunner
 
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, load_model, read_card, save_model
+from training import publish as publishing
 from training.publish import app
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 
 
-def trained(path: Path) -> Path:
+def trained(path: Path, head: float = 0.1) -> Path:
     torch.manual_seed(0)
     config = ModelConfig(labels=LABELS, bands=8, channels=8, state_size=2, depth=1)
-    card = ModelCard(config=config, training_data="", licence="", accuracy={})
-    save_model(path, KeywordModel(config), card)
+    card = ModelCard(
+        config=config, training_data="", licence="", accuracy={},
+        thresholds={"yes": 0.75}, detector={"hold_s": 0.5},
+    )  # fmt: skip
+    model = KeywordModel(config)
+    torch.nn.init.normal_(model.head.weight, std=head)
+    save_model(path, model, card)
     return path
 
 
@@ -35,6 +42,7 @@ def test_a_published_model_carries_its_card(tmp_path, commands_root):
 
     card = read_card(out)
     assert (card.training_data, card.licence) == ("Learned from tones.", "CC0")
+    assert (card.thresholds, card.detector) == ({"yes": 0.75}, {"hold_s": 0.5})
     assert card.accuracy["clips"] > 0
     assert 0 <= card.accuracy["ci95"][0] <= card.accuracy["accuracy"] <= card.accuracy["ci95"][1]
     before, after = load_model(model)[0].state_dict(), load_model(out)[0].state_dict()
@@ -55,3 +63,44 @@ def test_what_is_missing_is_one_line(tmp_path, commands_root):
     damaged = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
     assert damaged.exit_code == 2
     assert not (tmp_path / "x.safetensors").exists()
+
+
+@pytest.fixture
+def about(tmp_path):
+    path = tmp_path / "about.md"
+    path.write_text("x")
+    return path
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, about, commands_root, monkeypatch):
+    model = trained(tmp_path / "model.safetensors")
+    taken = tmp_path / "taken.safetensors"
+    taken.mkdir()
+    result = publish(model, taken, about, commands_root)
+    assert result.exit_code == 1
+    assert str(taken) in result.stderr.splitlines()[-1]
+
+    monkeypatch.delattr(publishing, "measure")  # nothing is measured first
+    result = publish(model, tmp_path / "no" / "x.safetensors", about, commands_root)
+    assert (result.exit_code, result.output) == (1, f"{tmp_path / 'no'} is no folder\n")
+
+
+def test_what_was_not_measured_is_left_out(tmp_path, about, commands_root, monkeypatch):
+    measure = publishing.measure
+    monkeypatch.setattr(
+        publishing, "measure", lambda *args: measure(*args)._replace(accuracy_zeros=None)
+    )
+    out = tmp_path / "shipped.safetensors"
+    result = publish(trained(tmp_path / "model.safetensors"), out, about, commands_root)
+    assert result.exit_code == 0, result.output
+    assert "accuracy_zeros" not in read_card(out).accuracy
+    assert "all zeros" not in out.with_suffix(".md").read_text()
+
+
+def test_a_model_whose_answer_is_no_number_is_not_published(tmp_path, about, commands_root):
+    out = tmp_path / "shipped.safetensors"
+    model = trained(tmp_path / "model.safetensors", head=1e38)
+    result = publish(model, out, about, commands_root)
+    assert result.exit_code == 2
+    assert "its weights are damaged" in result.stderr.splitlines()[-1]
+    assert not out.exists()

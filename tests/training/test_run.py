@@ -38,8 +38,9 @@ def test_a_setting_that_an_older_run_lacks_had_its_default(tmp_path):
         folder.start(Recipe(stream_rows=2), FACTS)
 
 
-def test_settings_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / "recipe.json").write_text("{")
+@pytest.mark.parametrize("written", ["{", "[1]", "null"])
+def test_settings_that_cannot_be_read_are_refused(tmp_path, written):
+    (tmp_path / "recipe.json").write_text(written)
     with pytest.raises(ValueError, match=r"recipe\.json cannot be read"):
         RunFolder(tmp_path).start(Recipe(), FACTS)
 
@@ -81,3 +82,10 @@ def test_rows_beyond_the_checkpoint_are_dropped(tmp_path):
         ["30", "total", "9"],
     ]  # fmt: skip
     assert any(tmp_path.glob("tensorboard/events*"))
+
+
+@pytest.mark.parametrize("content", [b"step,name,value\nten,clip,1\n", b"\xff\xfe\x00"])
+def test_a_damaged_log_is_refused(tmp_path, content):
+    (tmp_path / "log.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"log\.csv cannot be read"):
+        Log(RunFolder(tmp_path), 20)

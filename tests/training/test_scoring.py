@@ -8,6 +8,7 @@ from generated_corpus import SPEAKERS
 
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
+from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, open_corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet, label_set
 from training.pools import as_float
@@ -124,6 +125,9 @@ def test_of_other_label_sets_all_clips_of_the_split_count(corpus, corpus_of):
     )
     clips = labelled_clips(own, label_set("folder", own), "validation", silence_is_zeros=False)
     assert counts(clips) == {"door": 1, "lamp": 1, UNKNOWN: 3}
+    core = LabelSet(CORE_WORDS, unknown=True, silence=False)  # no clip is of one of them
+    clips = labelled_clips(own, core, "validation", silence_is_zeros=False)
+    assert counts(clips) == {UNKNOWN: 5}
 
 
 # Scores.
@@ -211,3 +215,12 @@ def test_the_interval_is_the_same_each_time_and_closed_where_all_is_right():
     assert interval_by_speaker(correct, speakers) == interval_by_speaker(correct, speakers)
     assert interval_by_speaker(np.ones(10, bool), speakers[:10]) == (1.0, 1.0)
     assert interval_by_speaker(np.array([True, False]), ["ann", "ann"]) == (0.5, 0.5)
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    torch.manual_seed(0)
+    config = ModelConfig(labels=("a", "b"), bands=8, channels=8, state_size=2, depth=1)
+    model = KeywordModel(config).eval()
+    torch.nn.init.normal_(model.head.weight, std=1e38)
+    with pytest.raises(ModelFileError, match=r"is no number: its weights are damaged$"):
+        clip_scores(model, [noise(8_000)])

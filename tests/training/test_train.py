@@ -16,6 +16,9 @@ from sssm.weights import fingerprint, load_model, read_card
 from training.corpus import open_corpus
 from training.labels import labels_of
 from training.loop import _accuracy
+from training.recipe import preset as recipe_of
+from training.run import Log
+from training.scoring import labelled_clips
 from training.train import app
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +135,8 @@ def smoke(words, tmp_path_factory) -> tuple[Path, list[str]]:
 
 def accuracy(out: Path, recordings: Path) -> float:
     model, card = load_model(out / "model.safetensors")
-    return _accuracy(model, open_corpus(recordings, own_words=True), labels_of(card.labels))
+    corpus, labels = open_corpus(recordings, own_words=True), labels_of(card.labels)
+    return _accuracy(model, labelled_clips(corpus, labels, "validation", silence_is_zeros=False))
 
 
 def test_the_smoke_preset_learns(smoke, tmp_path):
@@ -174,11 +178,14 @@ def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
         torch.testing.assert_close(after[name], value, msg=name)
 
 
-def test_what_is_not_a_number_ends_the_run(words, tmp_path):
+def test_a_gradient_that_is_not_finite_ends_the_run(words, tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Log, "close", closed.append)
     code, lines = train(words, tmp_path, *SHORT, "save_every=1", "lr=1e30", "warmup=0")
     assert code == 1
     assert lines[-1].startswith("error: step 2: loss ")
-    assert "not a number" in lines[-1]
+    assert "the norm of its gradient is not finite" in lines[-1]
+    assert len(closed) == 1
     kept = checkpoint(tmp_path)
     assert kept["step"] == 1
     assert all(value.isfinite().all() for value in kept["objective"].values())
@@ -259,3 +266,48 @@ def test_two_processes_train_as_one(words, tmp_path):
     assert all(leaf.shape[0] == 2 for leaf in saved["heard"])  # what each of them heard
     assert done.stderr.count("step 4: validation") == 1  # by one of them
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("saved", [{"step": 3}, [1], {"objective": {}}])
+def test_a_checkpoint_of_something_else_is_one_line(words, tmp_path, saved):
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    code, lines = train(words, tmp_path, *SHORT, "steps=1")
+    assert code == 2
+    assert "checkpoint.pt is not of this run: " in lines[-1]
+    assert "Traceback" not in "".join(lines)
+
+
+def test_where_nothing_is_held_out_it_says_so_once(tmp_path):
+    one_each = make_words(tmp_path / "words", clips=1)
+    code, lines = train(one_each, tmp_path / "run", *SHORT, "steps=2", "validate_every=1")
+    assert code == 0
+    assert [line for line in lines if "valid" in line] == [
+        "no recording is held out: there is nothing to validate on"
+    ]
+    assert "validation" not in (tmp_path / "run" / "log.csv").read_text()
+    assert read_card(tmp_path / "run" / "model.safetensors").accuracy == {}
+
+
+@pytest.mark.parametrize("name", ["kws35-s4", "s4-paper"])
+def test_a_preset_goes_one_step(commands_root, tmp_path, name):
+    small = (
+        "bands=8", "channels=4", "depth=1", "state_size=2", "batch=2", "steps=1", "clip_s=0.2",
+        "vocabulary=8", "log_every=1",
+    )  # fmt: skip
+    code, lines = train(commands_root, tmp_path, *small, preset=name)
+    assert code == 0, lines
+    config, recipe = read_card(tmp_path / "model.safetensors").config, recipe_of(name)
+    assert (config.front, config.layer) == (recipe.front, recipe.layer)
+    assert len(config.labels) == 12  # all words of the corpus
+    logged = (tmp_path / "log.csv").read_text()
+    for loss, weight in (("word", recipe.word_weight), ("phone", recipe.phone_weight)):
+        assert (f",{loss}," in logged) == (weight > 0)
+
+
+@pytest.mark.parametrize("clip_norm", [1e-2, 1e-4])
+def test_gradients_are_clipped(words, tmp_path, clip_norm):
+    """Seen in AdamW's first moment, a tenth of the first gradient."""
+    assert train(words, tmp_path, *SHORT, "steps=1", f"clip_norm={clip_norm}")[0] == 0
+    moments = [state["exp_avg"] for state in checkpoint(tmp_path)["optimizer"]["state"].values()]
+    norm = sum(float(moment.abs().square().sum()) for moment in moments) ** 0.5
+    assert norm == pytest.approx(clip_norm / 10, rel=1e-3)

@@ -49,6 +49,8 @@ def _backward(ctx, dtotal: Tensor):
 
 
 _op.register_autograd(_backward, setup_context=_save)
+_op.register_kernel("cuda", parallel.cauchy_parallel)
+_op_backward.register_kernel("cuda", parallel.cauchy_backward)
 
 
 def cauchy(v: Tensor, z: Tensor, w: Tensor) -> Tensor:

@@ -5,19 +5,15 @@ imaginary part apart, so that the inner loops run over contiguous memory and bec
 instructions.  The backward keeps one state every `CHUNK` elements and makes the others again.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 
+from sssm.ops.compiled import compiled
 from sssm.ops.flush import TINY
 
 CHUNK = 64
 
-_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
-
-@_jit
+@compiled
 def scan(
     x: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, h: np.ndarray, y: np.ndarray
 ) -> None:
@@ -40,7 +36,7 @@ def scan(
         _flush(h[row])
 
 
-@_jit
+@compiled
 def scan_backward(
     x: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, h0: np.ndarray, dy: np.ndarray,
     dx: np.ndarray, dA: np.ndarray, dB: np.ndarray, dC: np.ndarray, dh: np.ndarray,
@@ -73,7 +69,7 @@ def scan_backward(
                 _add_up(u, dx[row, first + t])
 
 
-@_jit
+@compiled
 def _run(
     x: np.ndarray, A: np.ndarray, B: np.ndarray, start: np.ndarray, states: np.ndarray,
     u: np.ndarray,
@@ -91,7 +87,7 @@ def _run(
 # is compiled on the first run after an install.
 
 
-@_jit
+@compiled
 def _copy(h: np.ndarray, to: np.ndarray) -> None:
     for k in range(h.shape[1]):
         to[0, k] = h[0, k]
@@ -99,13 +95,13 @@ def _copy(h: np.ndarray, to: np.ndarray) -> None:
         to[1, k] = h[1, k]
 
 
-@_jit
+@compiled
 def _double(u: np.ndarray) -> None:
     for k in range(u.shape[0]):
         u[k] *= 2
 
 
-@_jit
+@compiled
 def _repeat(x: np.ndarray, u: np.ndarray) -> None:
     """The input once for every mode."""
     H = x.shape[0]
@@ -115,7 +111,7 @@ def _repeat(x: np.ndarray, u: np.ndarray) -> None:
             part[k] = x[k]
 
 
-@_jit
+@compiled
 def _add_up(u: np.ndarray, y: np.ndarray) -> None:
     """The sum over the modes of `u`."""
     H = y.shape[0]
@@ -127,7 +123,7 @@ def _add_up(u: np.ndarray, y: np.ndarray) -> None:
             y[k] += part[k]
 
 
-@_jit
+@compiled
 def _advance(
     u: np.ndarray, A: np.ndarray, B: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> None:
@@ -139,7 +135,7 @@ def _advance(
         after[1, k] = A[0, k] * before[1, k] + A[1, k] * before[0, k] + B[1, k] * u[k]
 
 
-@_jit
+@compiled
 def _retreat(
     u: np.ndarray, A: np.ndarray, B: np.ndarray, C: np.ndarray, before: np.ndarray,
     after: np.ndarray, twice_dy: np.ndarray, dA: np.ndarray, dB: np.ndarray, dC: np.ndarray,
@@ -174,7 +170,7 @@ def _retreat(
         dh[1, k] = g[1, k] * A[0, k] - g[0, k] * A[1, k]
 
 
-@_jit
+@compiled
 def _flush(h: np.ndarray) -> None:
     for part in range(2):
         for k in range(h.shape[1]):

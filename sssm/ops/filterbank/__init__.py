@@ -8,6 +8,8 @@ product and its matrices are plain tensor arithmetic, so only the loop is regist
 of its own.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,17 @@ from sssm.ops.filterbank import parallel
 from sssm.ops.filterbank.reference import filterbank_reference, filterbank_step
 from sssm.ops.operator import operator
 
-__all__ = ["filterbank", "filterbank_reference", "filterbank_step"]
+__all__ = [
+    "FilterbankMatrices", "filterbank", "filterbank_by", "filterbank_matrices",
+    "filterbank_reference", "filterbank_step",
+]  # fmt: skip
+
+
+class FilterbankMatrices(NamedTuple):
+    """What the parallel form needs of the modes, for readings of up to S samples."""
+
+    taps: Tensor  # (S, 4K) weight of each sample of a reading in both stages
+    carries: Tensor  # (S + 1, 4, K) what is left of a state after 0 .. S samples
 
 
 @operator("filterbank_scan")
@@ -95,13 +107,30 @@ def filterbank(
         )
     if h0.shape != (x.shape[0], 2, a.shape[0]):
         raise ValueError(f"need h0 (batch, 2, K); got {tuple(h0.shape)}")
+    return filterbank_by(x, filterbank_matrices(a, b, longest=longest), ends, h0)
+
+
+def filterbank_matrices(a: Tensor, b: Tensor, *, longest: int) -> FilterbankMatrices:
+    """Matrices of the modes `a`, `b` (see `filterbank`) for readings of up to `longest` samples."""
+    with torch.autocast(a.device.type, enabled=False):
+        lengths = torch.arange(longest + 1, device=a.device)
+        return FilterbankMatrices(parallel.taps(a, b, longest), parallel.carries(a, b, lengths))
+
+
+def filterbank_by(
+    x: Tensor, matrices: FilterbankMatrices, ends: Tensor, h0: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`filterbank` by matrices that were made before, for many calls with the same modes."""
+    taps, carries = matrices
     if x.shape[1] == 0:
-        return x.new_zeros(x.shape[0], 0, a.shape[0]), h0.clone()
+        return x.new_zeros(x.shape[0], 0, carries.shape[2]), h0.clone()
     lengths = parallel.piece_lengths(ends, x.shape[1])
+    longest = taps.shape[0]
     if not torch.compiler.is_compiling() and int(lengths.max()) > longest:
         raise ValueError(f"a reading has {int(lengths.max())} samples, more than {longest}")
+    size = min(longest, x.shape[1])
     with torch.autocast(x.device.type, enabled=False):
-        u = parallel.pieces(x, lengths, longest) @ parallel.taps(a, b, longest)
+        u = parallel.pieces(x, lengths, size) @ taps[longest - size :]
         scan = _scan if x.device.type == "cpu" else parallel.scan_parallel
-        energy, h = scan(u, parallel.carries(a, b, lengths), parallel.planes(h0))
+        energy, h = scan(u, carries[lengths], parallel.planes(h0))
     return energy, parallel.from_planes(h[:, -1].unflatten(1, (4, -1)))

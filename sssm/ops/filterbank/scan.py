@@ -5,17 +5,13 @@ contiguous memory and become vector instructions.  No slice is assigned: that ta
 compile, and this is compiled on the first run after an install.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 
+from sssm.ops.compiled import compiled
 from sssm.ops.flush import TINY
 
-_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
-
-@_jit
+@compiled
 def scan(h: np.ndarray, carry: np.ndarray, start: np.ndarray, energy: np.ndarray) -> None:
     """Turn `h` (batch, M, 4K) from inputs into states, and write |h2|^2 of every reading."""
     batch, pieces, planes = h.shape
@@ -52,7 +48,7 @@ def scan(h: np.ndarray, carry: np.ndarray, start: np.ndarray, energy: np.ndarray
                     energy[row, m, k] = r2[k] * r2[k] + i2[k] * i2[k]
 
 
-@_jit
+@compiled
 def scan_backward(
     h: np.ndarray, carry: np.ndarray, start: np.ndarray, denergy: np.ndarray,
     dh: np.ndarray, dcarry: np.ndarray, dstart: np.ndarray,

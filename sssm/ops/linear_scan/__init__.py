@@ -54,7 +54,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         h (batch, length, lanes), the state after every element, and last (batch, lanes), the state
-        to hand to the next call: h0 itself when length is 0.
+        to hand to the next call: a copy of h0 when length is 0.
 
     Raises:
         ValueError: shapes or dtypes do not agree.

@@ -4,10 +4,11 @@ On one core this beats every chunked form in plain PyTorch: those make two more 
 sequence, for the products of decays, and the scan is bound by memory.
 """
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from sssm.ops.compiled import compiled
 
 
 def linear_scan_parallel(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
@@ -18,7 +19,7 @@ def linear_scan_parallel(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tens
     return h, last
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@compiled
 def _scan(a: np.ndarray, b: np.ndarray, state: np.ndarray, h: np.ndarray) -> None:
     """Write all states to `h`, and the last one over the first in `state`."""
     batch, length, lanes = b.shape

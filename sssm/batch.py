@@ -1,0 +1,121 @@
+"""Thousands of streams at once, each as it would be alone, at one rate."""
+
+import operator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sssm.detector import Detection
+from sssm.hearing import Health, rows_of_mono
+from sssm.rows import Heard, Rows
+from sssm.snapshot import Snapshot, pack, unpack
+
+
+class Batch:
+    """What `KeywordSpotter.batch` gives.  It belongs to one thread at a time.
+
+    A row that is not active in a push keeps its state, as a stream that was not called.
+    """
+
+    def __init__(self, rows: Rows, fingerprint: str):
+        self.size = len(rows.frames)
+        self.sample_rate_hz = rows.rate
+        self._rows = rows
+        self._fingerprint = fingerprint
+        self._samples = np.zeros(self.size, np.int64)
+        self._health = np.zeros((3, self.size), np.int64)
+
+    def push(
+        self, samples: ArrayLike, active: ArrayLike | None = None
+    ) -> list[tuple[int, Detection]]:
+        """Keywords that the next samples complete, with their rows, in the order of time.
+
+        Args:
+            samples: (size, n), int16 or floats in [-1, 1].
+            active: (size,) bool, the rows to hear; all when it is not given.
+
+        Raises:
+            ValueError: another shape or type; nothing was heard.
+        """
+        _, events = self._push(samples, active)
+        return sorted(events, key=lambda event: (event[1].time_s, event[0]))
+
+    def push_scores(
+        self, samples: ArrayLike, active: ArrayLike | None = None
+    ) -> list[NDArray[np.float32]]:
+        """As `push`, but gives every decision: for each row (frames, labels).
+
+        The detector hears them too, and what it would have said is not said again.
+        """
+        heard, _ = self._push(samples, active)
+        found = [np.zeros((0, self._rows.latest.shape[1]), np.float32)] * self.size
+        for rows, scores in heard:
+            for row, of_row in zip(rows, scores, strict=True):
+                found[row] = of_row
+        return found
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(size, labels) the latest decision of every row; uniform before the first."""
+        return self._rows.latest.copy()
+
+    @property
+    def time_s(self) -> NDArray[np.float64]:
+        """(size,) what every row heard since its start or last reset."""
+        return self._samples / self.sample_rate_hz
+
+    def health(self, row: int) -> Health:
+        """What was wrong with the samples of one row since its start or last reset."""
+        return Health(*self._health[:, self._row(row)].tolist())
+
+    def reset(self, rows: ArrayLike) -> None:
+        """Make these rows forget everything, time included."""
+        fresh = Rows(self._rows.model, self._rows.detector, 1).export(0)
+        for row in {self._row(row) for row in np.atleast_1d(np.asarray(rows, np.int64))}:
+            self._rows.restore(row, fresh)
+            self._samples[row], self._health[:, row] = 0, 0
+
+    def snapshot(self, row: int) -> bytes:
+        """Everything that one row remembers, as `Stream.snapshot` of such a stream."""
+        row = self._row(row)
+        facts = {
+            "sample_rate_hz": self.sample_rate_hz,
+            "samples": int(self._samples[row]),
+            "health": self._health[:, row].tolist(),
+        }
+        return pack(Snapshot(facts, self._rows.export(row)), self._fingerprint)
+
+    def restore(self, row: int, data: bytes) -> None:
+        """Make one row go on as the stream that the snapshot is of.
+
+        Raises:
+            ValueError: no whole snapshot of a stream of this model and rate; nothing was changed.
+        """
+        row = self._row(row)
+        facts, arrays = unpack(data, self._fingerprint)
+        rate = facts["sample_rate_hz"]
+        if rate != self.sample_rate_hz:
+            raise ValueError(f"a snapshot at {rate} Hz, this batch is at {self.sample_rate_hz} Hz")
+        self._rows.restore(row, arrays)
+        self._samples[row], self._health[:, row] = facts["samples"], facts["health"]
+
+    def _push(
+        self, samples: ArrayLike, active: ArrayLike | None
+    ) -> tuple[list[Heard], list[tuple[int, Detection]]]:
+        mask = np.ones(self.size, np.bool_) if active is None else np.asarray(active)
+        if mask.shape != (self.size,) or mask.dtype != np.bool_:
+            got = f"{mask.dtype} {mask.shape}"
+            raise ValueError(f"active must be bool of shape ({self.size},), got {got}")
+        x, wrong = rows_of_mono(samples, self.size)
+        rows = np.flatnonzero(mask)
+        if not len(rows):
+            return [], []
+        self._samples[rows] += x.shape[1]
+        self._health[:, rows] += wrong[:, rows]
+        return self._rows.push(x if len(rows) == self.size else x[rows], rows)
+
+    def _row(self, row: int) -> int:
+        number = operator.index(row)
+        if not 0 <= number < self.size:
+            raise IndexError(f"row {number} of a batch of {self.size}")
+        return number

@@ -1,0 +1,81 @@
+"""What a program pushes, as mono float32, and what was wrong with it.
+
+Decided here: int16 is divided by 32768, floats are taken as they are, channels are averaged; what
+is no number becomes zero, what is absurdly loud is cut, and both are counted.  A model that never
+hears such samples is never poisoned by them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sssm.audio import LARGEST, Samples
+
+FULL_SCALE = 32_767 / 32_768  # where int16, and what was made from it, clips
+
+
+class Health(NamedTuple):
+    """How many samples of a stream were not as they should be; the channels count as one."""
+
+    replaced_samples: int = 0  # NaN or infinite in some channel, heard as zero
+    clipped_samples: int = 0  # at full scale or beyond
+    silent_samples: int = 0  # exactly zero in every channel, as of a microphone that is off
+
+
+HEALTHY = Health()
+
+
+def mono(samples: ArrayLike) -> tuple[Samples, Health]:
+    """(n,) or (n, channels) of int16 or float -> (n,) float32, and what was wrong.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    x = _numbers(samples)
+    if x.ndim not in (1, 2) or x.shape[1:] == (0,):
+        raise ValueError(f"samples must have shape (n,) or (n, channels), got {x.shape}")
+    if x.ndim == 1 and _is_fine(x):  # sample by sample, every microsecond counts
+        return np.array(x, np.float32), HEALTHY
+    x, flags = _clean(x if x.ndim == 2 else x[:, None])
+    return x.mean(axis=1), Health(*(int(flag.sum()) for flag in flags))
+
+
+def rows_of_mono(samples: ArrayLike, rows: int) -> tuple[Samples, NDArray[np.int64]]:
+    """(rows, n) of int16 or float -> the same in float32, and (3, rows) what each `Health` adds.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    x = _numbers(samples)
+    if x.ndim != 2 or x.shape[0] != rows:
+        raise ValueError(f"samples must have shape ({rows}, n), got {x.shape}")
+    if _is_fine(x):
+        return np.array(x, np.float32), np.zeros((3, rows), np.int64)
+    x, flags = _clean(x[..., None])
+    return x[..., 0], np.array([flag.sum(axis=1) for flag in flags])
+
+
+def _numbers(samples: ArrayLike) -> NDArray[Any]:
+    """Floats, of full scale 1 where they came as int16."""
+    x = np.asarray(samples)
+    if x.dtype == np.int16:
+        return x.astype(np.float32) / np.float32(32_768)
+    if x.dtype.kind != "f":
+        raise ValueError(f"samples must be int16 or floats in [-1, 1], got {x.dtype}")
+    return x
+
+
+def _is_fine(x: NDArray[Any]) -> bool:
+    """Whether every sample is a number below full scale, and none is zero."""
+    peak = np.abs(x).max(initial=0)  # NaN where there is one, and then not below
+    return bool(peak < FULL_SCALE) and np.count_nonzero(x) == x.size
+
+
+def _clean(x: NDArray[Any]) -> tuple[Samples, tuple[NDArray[np.bool_], ...]]:
+    """(..., channels) as float32 numbers, and for every sample what `Health` counts."""
+    finite = np.isfinite(x)
+    replaced = ~finite.all(axis=-1)
+    x = np.clip(np.where(finite, x, 0), -LARGEST, LARGEST).astype(np.float32)
+    level = np.abs(x).max(axis=-1)
+    return x, (replaced, level >= FULL_SCALE, (level == 0) & ~replaced)

@@ -1,0 +1,116 @@
+"""Keywords in live audio: one spotter for a program, one stream for each source of sound.
+
+Decided here: at which rate the model runs, and which settings the detector has.  From 8 to 48 kHz
+the model follows the rate; any other goes through a resampler to 16 kHz.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
+from sssm.batch import Batch
+from sssm.detector import Detector
+from sssm.model import KeywordModel
+from sssm.rows import Rows
+from sssm.snapshot import unpack
+from sssm.stream import Stream
+from sssm.weights import ModelCard, ModelFileError, find_model, fingerprint, load_model
+
+
+class KeywordSpotter:
+    """A model that listens.  It may be shared by threads; a stream belongs to one.
+
+    Attributes:
+        card: of the model.
+        labels: names of the columns of scores.
+        detector: its settings; `thresholds` among them.
+    """
+
+    def __init__(
+        self, model: KeywordModel, card: ModelCard, detector: Detector, *, fingerprint: str
+    ):
+        self.card = card
+        self.labels = card.labels
+        self.detector = detector
+        self.fingerprint = fingerprint
+        # Bounded, since streams may come at any number of rates.
+        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: model.at_rate(rate).frozen())
+
+    @classmethod
+    def load(
+        cls,
+        name_or_file: str | os.PathLike[str],
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Self:
+        """The shipped model of that name, or the model in that file.
+
+        Args:
+            name_or_file: "s4", or a path.
+            thresholds: keyword -> score from which it counts as heard, instead of the model's.
+
+        Raises:
+            ModelFileError: there is no such model, or the file is damaged.
+            ValueError: a threshold is not in (0, 1], or for what is no keyword of the model.
+        """
+        path = find_model(name_or_file)
+        model, card = load_model(path)
+        try:
+            detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
+        except (ValueError, TypeError) as error:
+            raise ModelFileError(f"{path}: its detector is damaged ({error})") from None
+        changed = dict(card.thresholds) | dict(thresholds or {})
+        detector = dataclasses.replace(detector, thresholds=changed)
+        return cls(model, card, detector, fingerprint=fingerprint(path))
+
+    def stream(self, sample_rate_hz: float = 16_000) -> Stream:
+        """A new stream of audio at this rate.
+
+        Raises:
+            ValueError: no whole number of samples a second, or too few or many for speech.
+        """
+        rate = _rate(sample_rate_hz)
+        return Stream(self._rows(rate if _is_native(rate) else RESAMPLED_HZ, 1), rate,
+                      self.fingerprint)  # fmt: skip
+
+    def batch(self, size: int, sample_rate_hz: float = 16_000) -> Batch:
+        """Many new streams of audio at this rate, which is 8 to 48 kHz.
+
+        Raises:
+            ValueError: another rate, or no stream at all.
+        """
+        rate = _rate(sample_rate_hz)
+        if not _is_native(rate):
+            low, high = NATIVE_RATES_HZ
+            raise ValueError(f"a batch listens at {low} to {high} Hz, got {rate}")
+        if size < 1:
+            raise ValueError(f"a batch has at least one stream, got {size}")
+        return Batch(self._rows(rate, size), self.fingerprint)
+
+    def restore(self, data: bytes) -> Stream:
+        """The stream that `Stream.snapshot` or `Batch.snapshot` was of, at the same place.
+
+        Raises:
+            ValueError: not a whole snapshot of a stream of this model.
+        """
+        snapshot = unpack(data, self.fingerprint)
+        return self.stream(snapshot.facts["sample_rate_hz"]).resume(snapshot)
+
+    def _rows(self, rate: int, size: int) -> Rows:
+        detector = dataclasses.replace(self.detector, sample_rate_hz=rate)
+        return Rows(self._at_rate(rate), detector, size)
+
+
+def _is_native(rate: int) -> bool:
+    return NATIVE_RATES_HZ[0] <= rate <= NATIVE_RATES_HZ[1]
+
+
+def _rate(sample_rate_hz: float) -> int:
+    low, high = READABLE_RATES_HZ
+    if not low <= sample_rate_hz <= high or int(sample_rate_hz) != sample_rate_hz:
+        raise ValueError(
+            f"rate must be a whole number from {low} to {high} Hz, got {sample_rate_hz}"
+        )
+    return int(sample_rate_hz)

@@ -1,0 +1,104 @@
+"""One stream of audio: samples in, detections out.  Weights are shared, its state is its own."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sssm.detector import Detection
+from sssm.hearing import Health, mono
+from sssm.resampler import Resampler, ResamplerState
+from sssm.rows import Heard, Rows
+from sssm.snapshot import Snapshot, pack
+
+_ROW = np.zeros(1, np.int64)
+
+
+class Stream:
+    """What `KeywordSpotter.stream` gives.  It belongs to one thread at a time."""
+
+    def __init__(self, rows: Rows, sample_rate_hz: int, fingerprint: str):
+        self.sample_rate_hz = sample_rate_hz
+        self._fresh = rows
+        self._fingerprint = fingerprint
+        self.reset()
+
+    def push(self, samples: ArrayLike) -> list[Detection]:
+        """Keywords that the next samples, however many, complete.
+
+        Args:
+            samples: (n,) or (n, channels), int16 or floats in [-1, 1].
+
+        Raises:
+            ValueError: another shape or type; nothing was heard.
+        """
+        return [detection for _, detection in self._push(samples)[1]]
+
+    def push_scores(self, samples: ArrayLike) -> NDArray[np.float32]:
+        """As `push`, but gives every decision: (frames, labels), one frame each 10 ms.
+
+        The detector hears them too, and what it would have said is not said again.
+        """
+        ((_, scores),), _ = self._push(samples)
+        return scores[0]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(labels,) the latest decision; uniform before the first."""
+        return self._rows.latest[0].copy()
+
+    @property
+    def time_s(self) -> float:
+        """What was pushed since the start or the last reset, exact in samples."""
+        return self._samples / self.sample_rate_hz
+
+    @property
+    def health(self) -> Health:
+        """What was wrong with the samples since the start or the last reset."""
+        return self._health
+
+    def reset(self) -> None:
+        """Forget everything, time included."""
+        self._rows = Rows(self._fresh.model, self._fresh.detector, 1)
+        self._resampler = None
+        if self._rows.rate != self.sample_rate_hz:
+            self._resampler = Resampler(self.sample_rate_hz, self._rows.rate)
+        self._samples, self._health = 0, Health()
+
+    def snapshot(self) -> bytes:
+        """Everything that this stream remembers, for `KeywordSpotter.restore`."""
+        arrays = self._rows.export(0)
+        facts = {
+            "sample_rate_hz": self.sample_rate_hz,
+            "samples": self._samples,
+            "health": list(self._health),
+        }
+        if self._resampler is not None:
+            tail, facts["given"] = self._resampler.state
+            arrays.append(tail)
+        return pack(Snapshot(facts, arrays), self._fingerprint)
+
+    def resume(self, snapshot: Snapshot) -> Self:
+        """Go on as the stream that a snapshot of this rate is of; returns itself.
+
+        Raises:
+            ValueError: it is of another shape of model; nothing was changed.
+        """
+        arrays, facts = snapshot.arrays, snapshot.facts
+        if self._resampler is not None:
+            *arrays, tail = arrays
+            resampler = ResamplerState(tail, facts["given"])
+        self._rows.restore(0, arrays)
+        if self._resampler is not None:
+            self._resampler.restore(resampler)
+        self._samples, self._health = facts["samples"], Health(*facts["health"])
+        return self
+
+    def _push(self, samples: ArrayLike) -> tuple[list[Heard], list[tuple[int, Detection]]]:
+        x, wrong = mono(samples)
+        self._samples += len(x)
+        if any(wrong):
+            self._health = Health(*(a + b for a, b in zip(self._health, wrong, strict=True)))
+        if self._resampler is not None:
+            x = self._resampler.push(x)
+        return self._rows.push(x[None], _ROW)

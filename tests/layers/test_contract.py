@@ -1,0 +1,95 @@
+import pytest
+import torch
+from streaming import check_cuts, check_steps, check_value, leaves
+
+from sssm.config import ModelConfig
+from sssm.layers.lssl import LSSL
+from sssm.layers.s4 import S4
+from sssm.model import KeywordModel
+
+
+def model(**changes):
+    torch.manual_seed(0)
+    sizes = {"bands": 4, "channels": 6, "state_size": 2, "depth": 2}
+    return KeywordModel(ModelConfig(labels=("yes", "no"), **sizes | changes)).eval()
+
+
+LAYERS = {
+    "model": lambda: model(),
+    "model at 8 kHz": lambda: model().at_rate(8_000),
+    "blocks on the samples": lambda: model(front="samples", layer="s4", sample_rate_hz=1_000),
+    "s4": lambda: S4(channels=3, state_size=4, sample_rate_hz=100),
+    "lssl": lambda: LSSL(channels=3, state_size=4, dt_min=1e-2, dt_max=1e-1),
+}
+
+
+def sound(layer, length):
+    columns = 1 if isinstance(layer, KeywordModel) else 3
+    return 0.1 * torch.randn(2, length, columns, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_frozen_layer_is_the_layer_bit_for_bit(name):
+    layer = LAYERS[name]()
+    frozen, state = layer.frozen(), layer.init_state(2)
+    for length in (1, 0, 159, 160, 700):
+        x = sound(layer, length)
+        y, after = layer(x, state)
+        for _ in range(2):  # what is kept serves the second call
+            y_frozen, after_frozen = frozen(x, state)
+            assert torch.equal(y_frozen, y)
+            assert all(map(torch.equal, leaves(after_frozen), leaves(after)))
+        state = after
+    x_t = sound(layer, 1)[:, 0]
+    assert torch.equal(frozen.step(x_t, state)[0], layer.step(x_t, state)[0])
+
+
+@torch.no_grad()
+def test_a_frozen_layer_keeps_the_contract():
+    frozen = model().frozen()
+    x = sound(frozen, 330)
+    check_value(frozen, x)
+    check_cuts(frozen, x)
+    check_steps(frozen, x)
+
+
+@torch.no_grad()
+def test_a_frozen_layer_works_out_its_matrices_once(monkeypatch):
+    layer = S4(channels=3, state_size=4, sample_rate_hz=100)
+    frozen, calls = layer.frozen(), []
+    monkeypatch.setattr("sssm.layers.s4.bilinear_dplr", lambda *_: calls.append(1) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        frozen(sound(layer, 5))
+    monkeypatch.undo()
+    frozen(sound(layer, 5))
+    monkeypatch.setattr("sssm.layers.s4.bilinear_dplr", lambda *_: calls.append(2))
+    frozen(sound(layer, 9))
+    assert calls == [1]
+    assert layer._kept is None
+
+
+@torch.no_grad()
+def test_a_frozen_model_follows_another_rate():
+    frozen = model().frozen()
+    x = sound(frozen, 900)
+    frozen(x)
+    assert torch.equal(frozen.at_rate(48_000)(x)[0], model().at_rate(48_000)(x)[0])
+
+
+def test_what_inference_mode_kept_serves_outside_of_it():
+    layer = model()
+    frozen, x = layer.frozen(), sound(layer, 330)
+    with torch.inference_mode():
+        frozen(x)
+    x.requires_grad_()
+    frozen(x)[0].sum().backward()
+    assert x.grad.any()
+
+
+def test_a_frozen_model_shares_the_weights():
+    layer = model()
+    kept = [p.data_ptr() for p in layer.frozen().parameters()]
+    assert kept == [p.data_ptr() for p in layer.parameters()]
+    layer(sound(layer, 330))[0].sum().backward()
+    assert all(p.grad is not None for n, p in layer.named_parameters() if "clip" not in n)
