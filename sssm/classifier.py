@@ -46,7 +46,7 @@ class Classifier:
         self.model = model
         self.card = card
         # Bounded, since a folder may hold recordings at any number of rates.
-        self._at_rate = functools.lru_cache(maxsize=8)(model.at_rate)
+        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: model.at_rate(rate).frozen())
 
     @classmethod
     def load(cls, name_or_file: str | os.PathLike[str]) -> Self:

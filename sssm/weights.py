@@ -118,10 +118,10 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
     from sssm.model import KeywordModel
 
     card, arrays = _read(Path(path))
-    with torch.device("meta"):  # no memory before the shapes are known to be those of the file
-        shapes = KeywordModel(card.config).state_dict()
-    _compare(Path(path), {name: tuple(value.shape) for name, value in shapes.items()}, arrays)
+    _compare_size(Path(path), card.config, arrays)
     model = KeywordModel(card.config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    _compare(Path(path), expected, arrays)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval(), card
 
@@ -240,6 +240,15 @@ def _values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _compare_size(path: Path, config: ModelConfig, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse a config that asks for far more than the file holds, before memory is taken for it."""
+    H = config.channels
+    wanted = config.depth * (2 * H * H + 2 * H * config.state_size) + config.bands
+    held = sum(value.size for value in arrays.values())
+    if wanted > held:
+        raise ModelFileError(f"{path}: its config asks for {wanted:,} weights, it holds {held:,}")
 
 
 def _compare(

@@ -185,7 +185,7 @@ def no_card(arrays, metadata):
         (unknown_metadata, "unknown metadata 'author'"),
         (too_deep, "metadata accuracy is not JSON"),
         (no_number, "metadata accuracy is not JSON"),
-        (huge, r"has shape .*, expected"),
+        (huge, "its config asks for .* weights, it holds"),
         (no_json, "metadata licence is not JSON"),
         (no_card, "not a model of sssm, format_version is missing"),
     ],

@@ -2,7 +2,7 @@
 
     python tests/bench/cost_of_shapes.py DEPTHxCHANNELSxSTATES ...
 
-Torch runs the model as a stream does, 160 samples a call.  onnxruntime runs the same arithmetic
+Torch runs the frozen model as a stream does, 160 samples a call.  onnxruntime runs the same arithmetic
 with real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a shape:
 microseconds a frame (the least of several rounds), parameters.  Needs onnx, onnxscript and
 onnxruntime.
@@ -92,9 +92,10 @@ def least(call: Callable[[], object], rounds: int = 15, calls: int = 100) -> flo
 
 @torch.inference_mode()
 def torch_us(model: KeywordModel) -> float:
+    frozen = model.frozen()
     x = 0.1 * torch.randn(1, 160, 1)
-    _, state = model(x)
-    return least(lambda: model(x, state))
+    _, state = frozen(x)
+    return least(lambda: frozen(x, state))
 
 
 def onnxruntime_us(model: KeywordModel, folder: Path) -> tuple[float, int]:

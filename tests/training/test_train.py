@@ -180,7 +180,7 @@ def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
 
 def test_a_gradient_that_is_not_finite_ends_the_run(words, tmp_path, monkeypatch):
     closed = []
-    monkeypatch.setattr(Log, "close", closed.append)
+    monkeypatch.setattr(Log, "close", lambda log: closed.append(log))
     code, lines = train(words, tmp_path, *SHORT, "save_every=1", "lr=1e30", "warmup=0")
     assert code == 1
     assert lines[-1].startswith("error: step 2: loss ")
