@@ -2,10 +2,11 @@
 
     python tests/bench/cost_of_shapes.py DEPTHxCHANNELSxSTATES ...
 
-Torch runs the frozen model as a stream does, 160 samples a call.  onnxruntime runs the same arithmetic
-with real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a shape:
-microseconds a frame (the least of several rounds), parameters.  Needs onnx, onnxscript and
-onnxruntime.
+Torch runs the frozen model as a stream does, 160 samples a call.  onnxruntime runs the same
+arithmetic with real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a
+shape: microseconds a frame (the least of several rounds), parameters.
+
+    pip install onnx onnxscript onnxruntime
 """
 
 import json
