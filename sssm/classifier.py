@@ -14,10 +14,9 @@ from typing import Self
 import torch
 
 from sssm.audio import AudioError, AudioFile, Samples
+from sssm.layers.contract import FRAMES_HZ
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, ModelFileError, find_model, load_model
-
-FRAMES_PER_S = 100
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Classifier:
         for piece in pieces:
             _, state = model(torch.from_numpy(piece)[None, :, None], state)
             heard += len(piece)
-        missing = max(0, sample_rate_hz // FRAMES_PER_S - heard)
+        missing = max(0, sample_rate_hz // FRAMES_HZ - heard)
         if missing:
             _, state = model(torch.zeros(1, missing, 1), state)
         probabilities = model.clip_logits(state).softmax(dim=-1)[0].tolist()

@@ -5,12 +5,9 @@ complex times a real number two, a square two where it is complex; exp, log, roo
 alone are not counted.
 """
 
-from typing import Any
-
-from torch import Tensor
-
 from sssm.config import ModelConfig
-from sssm.layers.filterbank import FRAMES_HZ, READINGS_HZ
+from sssm.layers.contract import FRAMES_HZ, leaves
+from sssm.layers.filterbank import READINGS_HZ
 from sssm.model import KeywordModel
 
 
@@ -21,7 +18,7 @@ def parameters(model: KeywordModel) -> int:
 
 def state_bytes(model: KeywordModel) -> int:
     """Bytes that one stream carries from one sample to the next."""
-    return sum(tensor.nbytes for tensor in _leaves(model.init_state(1)))
+    return sum(tensor.nbytes for tensor in leaves(model.init_state(1)))
 
 
 def macs_per_s(model: KeywordModel) -> int:
@@ -52,9 +49,3 @@ def _ssm_macs(config: ModelConfig) -> int:
     Q times their sum (2) besides.
     """
     return 1 + config.state_size * {"s4d": 8, "s4": 12}[config.layer]
-
-
-def _leaves(state: Any) -> list[Tensor]:
-    if isinstance(state, Tensor):
-        return [state]
-    return [tensor for part in state for tensor in _leaves(part)]

@@ -8,8 +8,14 @@ from torch import Tensor, nn
 from sssm.config import ModelConfig
 from sssm.layers.block import Block, normalize
 from sssm.layers.clip import ClipAnswer, ClipState
-from sssm.layers.contract import SLOWEST_S, StreamingLayer
-from sssm.layers.filterbank import FRAMES_HZ, Filterbank, FilterbankState
+from sssm.layers.contract import (
+    FRAMES_HZ,
+    SLOWEST_S,
+    StreamingLayer,
+    leaves,
+    with_leaves,
+)
+from sssm.layers.filterbank import Filterbank, FilterbankState
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
@@ -150,10 +156,7 @@ class KeywordModel(StreamingLayer[ModelState]):
 
 def _copy(state: Any) -> Any:
     """The same state in tensors of its own, so that no two states share one."""
-    if isinstance(state, Tensor):
-        return state.clone()
-    parts = [_copy(part) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return with_leaves(state, [leaf.clone() for leaf in leaves(state)])
 
 
 def _block_at_frames(config: ModelConfig) -> Block[Any]:

@@ -5,11 +5,11 @@ Every function draws from the generator it is given, so that a batch is a functi
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import scipy.fft
 import soxr
 
+from sssm.ops.compiled import compiled
 from training.corpus import SAMPLE_RATE_HZ
 
 HALF_BAND_HZ = 4_000.0
@@ -51,7 +51,7 @@ _GRAIN = 400  # 25 ms, half overlapped
 _WINDOW = np.hanning(_GRAIN + 1)[:-1].astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@compiled
 def _overlap_add(x: np.ndarray, out: np.ndarray, ratio: float, window: np.ndarray) -> None:
     grain, hop, reach = len(window), len(window) // 2, 80
     at = grain // 2

@@ -22,9 +22,10 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sssm.layers.contract import leaves
 from sssm.model import KeywordModel, ModelState
 from sssm.weights import ModelCard, fingerprint, save_model
-from training.carried import from_leaves, leaves
+from training.carried import from_leaves
 from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples

@@ -10,6 +10,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from sssm.layers.contract import FRAMES_HZ
 from sssm.model import KeywordModel
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
@@ -18,7 +19,6 @@ from training.pools import as_float
 from training.speech_commands import CORE_WORDS
 
 RESAMPLES = 2_000
-FRAMES_HZ = 100
 
 
 class LabelledClip(NamedTuple):

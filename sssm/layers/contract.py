@@ -11,6 +11,9 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+FRAMES_HZ = 100
+"""Features and decisions a second, at every rate of the audio."""
+
 SLOWEST_S = 0.28
 """Longest time constant of a layer at 100 Hz, in seconds, by construction.
 

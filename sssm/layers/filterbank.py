@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer, derived
+from sssm.layers.contract import FRAMES_HZ, StreamingLayer, derived
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.ops.filterbank import (
     FilterbankMatrices,
@@ -26,9 +26,8 @@ from sssm.ops.filterbank import (
 )
 from sssm.ops.flush import flush
 
-READINGS_HZ = 400
 READINGS_A_FRAME = 4
-FRAMES_HZ = READINGS_HZ // READINGS_A_FRAME
+READINGS_HZ = READINGS_A_FRAME * FRAMES_HZ
 
 LOWEST_HZ, HIGHEST_HZ = 20.0, 7_800.0  # bounds of a mode's centre
 NARROWEST_HZ = 20.0  # bound of a mode's width

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.block import Block
-from sssm.layers.contract import StreamingLayer
-
-FRAMES_HZ = 100
+from sssm.layers.contract import FRAMES_HZ, StreamingLayer
 
 
 class SampleFrontState(NamedTuple):

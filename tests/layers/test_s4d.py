@@ -4,6 +4,7 @@ import operator
 import numpy as np
 import pytest
 import torch
+from silence import check_silence
 from streaming import check_steps, check_streaming
 
 from sssm.layers.s4d import S4D
@@ -125,16 +126,7 @@ def test_at_rate_shares_the_weights_and_the_way_back_is_exact():
 @torch.no_grad()
 def test_silence_decays_to_exact_zero_in_both_forms():
     layer = s4d(slowest_s=0.25)
-    loud = layer(noise(1, 100, 3))[1]
-    silence = torch.zeros(1, 1_500, 3)
-    y, state = layer(silence, loud)
-    assert not state.h.any()
-    assert not y[:, -300:].any()
-    state = loud
-    for x_t in silence.unbind(dim=1):
-        y, state = layer.step(x_t, state)
-    assert not state.h.any()
-    assert not y.any()
+    check_silence(layer, layer(noise(1, 100, 3))[1], 1_500)
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from sssm.config import ModelConfig
+from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
-from training.carried import leaves
 from training.examples import Batch
 from training.objective import Objective, _stream_loss
 from training.recipe import Recipe

@@ -6,8 +6,9 @@ import torch
 from generated_words import SAMPLE_RATE_HZ, WORDS, make_words
 
 from sssm.config import ModelConfig
+from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
-from training.carried import detach, from_leaves, leaves, restart
+from training.carried import detach, from_leaves, restart
 from training.corpus import open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
