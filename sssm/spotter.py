@@ -4,6 +4,7 @@ Decided here: at which rate the model runs, and which settings the detector has.
 the model follows the rate; any other goes through a resampler to 16 kHz.
 """
 
+import copy
 import dataclasses
 import functools
 import os
@@ -12,7 +13,7 @@ from typing import Self
 
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
-from sssm.detector import Detector
+from sssm.detector import FRAMES_HZ, Detector
 from sssm.model import KeywordModel
 from sssm.rows import Rows
 from sssm.snapshot import unpack
@@ -61,9 +62,36 @@ class KeywordSpotter:
             detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
         except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: its detector is damaged ({error})") from None
-        changed = dict(card.thresholds) | dict(thresholds or {})
-        detector = dataclasses.replace(detector, thresholds=changed)
-        return cls(model, card, detector, fingerprint=fingerprint(path))
+        spotter = cls(model, card, detector, fingerprint=fingerprint(path))
+        return spotter.with_settings(thresholds=thresholds) if thresholds else spotter
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The labels that are detected: neither silence nor unknown words."""
+        return self.detector.keywords
+
+    def with_settings(
+        self, *, thresholds: Mapping[str, float] | None = None, refractory_s: float | None = None
+    ) -> Self:
+        """The same model with another detector.
+
+        Args:
+            thresholds: keyword -> score from which it counts as heard; others stay as they are.
+            refractory_s: seconds after a detection in which nothing else is, to 10 ms.
+
+        Raises:
+            ValueError: a value is outside of its range, or for what is no keyword of the model.
+        """
+        detector = self.detector
+        if thresholds:
+            chosen = {**detector.thresholds, **thresholds}
+            detector = dataclasses.replace(detector, thresholds=chosen)
+        if refractory_s is not None:
+            frames = round(refractory_s * FRAMES_HZ)
+            detector = dataclasses.replace(detector, refractory=frames)
+        other = copy.copy(self)
+        other.detector = detector
+        return other
 
     def stream(self, sample_rate_hz: float = 16_000) -> Stream:
         """A new stream of audio at this rate.

@@ -1,0 +1,58 @@
+"""Thresholds of keywords as a file, tied to the model whose scores they were chosen for.
+
+{"format_version": 1, "model": fingerprint, "thresholds": {keyword: score}}
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+FORMAT_VERSION = 1
+
+
+class ThresholdsError(ValueError):
+    """A file of thresholds cannot be used; one line says which file and why."""
+
+
+def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[str, float]:
+    """Keyword -> threshold, of the model with this fingerprint.
+
+    Whether the keywords are the model's, and the values in range, the detector checks.
+
+    Raises:
+        ThresholdsError: no such file, no thresholds in it, or those of another model.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ThresholdsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (ValueError, RecursionError):
+        raise ThresholdsError(f"{path}: not a file of thresholds (no JSON)") from None
+    if not isinstance(content, dict) or set(content) != {"format_version", "model", "thresholds"}:
+        raise ThresholdsError(f"{path}: not a file of thresholds")
+    version = content["format_version"]
+    if version != FORMAT_VERSION:
+        raise ThresholdsError(f"{path}: version {version!r}, this program reads {FORMAT_VERSION}")
+    if content["model"] != fingerprint:
+        raise ThresholdsError(f"{path}: thresholds of another model ({content['model']!r})")
+    thresholds = content["thresholds"]
+    if not isinstance(thresholds, dict) or not all(
+        type(value) in (int, float) for value in thresholds.values()
+    ):
+        raise ThresholdsError(f"{path}: a threshold is no number")
+    return thresholds
+
+
+def write_thresholds(
+    path: str | os.PathLike[str], thresholds: Mapping[str, float], *, fingerprint: str
+) -> None:
+    """What `read_thresholds` reads.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    content = {
+        "format_version": FORMAT_VERSION, "model": fingerprint, "thresholds": dict(thresholds),
+    }  # fmt: skip
+    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
