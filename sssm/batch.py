@@ -70,7 +70,7 @@ class Batch:
 
     def reset(self, rows: ArrayLike) -> None:
         """Make these rows forget everything, time included."""
-        fresh = Rows(self._rows.model, self._rows.detector, 1).export(0)
+        fresh = Rows(self._rows.engine, self._rows.detector, 1).export(0)
         for row in {self._row(row) for row in np.atleast_1d(np.asarray(rows, np.int64))}:
             self._rows.restore(row, fresh)
             self._samples[row], self._health[:, row] = 0, 0

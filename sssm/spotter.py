@@ -14,6 +14,7 @@ from typing import Self
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import FRAMES_HZ, Detector
+from sssm.engines import engine_for
 from sssm.model import KeywordModel
 from sssm.rows import Rows
 from sssm.snapshot import unpack
@@ -38,7 +39,7 @@ class KeywordSpotter:
         self.detector = detector
         self.fingerprint = fingerprint
         # Bounded, since streams may come at any number of rates.
-        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: model.at_rate(rate).frozen())
+        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: engine_for(model, rate))
 
     @classmethod
     def load(

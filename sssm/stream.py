@@ -59,7 +59,7 @@ class Stream:
 
     def reset(self) -> None:
         """Forget everything, time included."""
-        self._rows = Rows(self._fresh.model, self._fresh.detector, 1)
+        self._rows = Rows(self._fresh.engine, self._fresh.detector, 1)
         self._resampler = None
         if self._rows.rate != self.sample_rate_hz:
             self._resampler = Resampler(self.sample_rate_hz, self._rows.rate)

@@ -156,8 +156,8 @@ def test_no_layer_at_100_hz_remembers_longer_than_the_bound():
         for name, parameter in model.named_parameters():
             if name.endswith(("log_rate", "log_decay")):
                 parameter.fill_(-100.0)
-    decays = [block.ssm._discrete()[0].abs() for block in model.blocks]
-    decays += [model.pool._decay(), model.front.gain._decay()]
+    decays = [block.ssm.discrete()[0].abs() for block in model.blocks]
+    decays += [model.pool.decay(), model.front.gain.decay()]
     for decay in decays:
         torch.testing.assert_close(decay, torch.full_like(decay, math.exp(-1 / (100 * SLOWEST_S))))
 

@@ -112,14 +112,14 @@ class Filterbank(StreamingLayer[FilterbankState]):
         first, last = self._readings(before), self._readings(after)
         m = torch.arange(first + 1, last + 1, device=x.device)
         ends = m * self.sample_rate_hz // READINGS_HZ - before
-        readings, h = filterbank_by(x[..., 0], self._matrices(), ends, state.h)
+        readings, h = filterbank_by(x[..., 0], self.matrices(), ends, state.h)
         energies, energy = _frames(readings, first % READINGS_A_FRAME, state.energy)
         y, gain = self._bands(energies, state.gain, bandwidth_hz)
         return y, FilterbankState(h, energy, gain, torch.full_like(state.samples, after))
 
     def step(self, x: Tensor, state: FilterbankState) -> tuple[Tensor, FilterbankState]:
         """(batch, 1) -> (batch, frames, K) with frames 0 or 1, and the next state."""
-        a, b = self._discrete()
+        a, b = self.discrete()
         h = flush(filterbank_step(x[:, 0], a, b, state.h))
         before = int(state.samples)
         first, last = self._readings(before), self._readings(before + 1)
@@ -129,7 +129,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
         return y, FilterbankState(h, energy, gain, state.samples + 1)
 
     @derived
-    def _discrete(self) -> tuple[Tensor, Tensor]:
+    def discrete(self) -> tuple[Tensor, Tensor]:
         """Pole of every mode at this rate, and the gain of a stage."""
         turn = 2 * math.pi / self.sample_rate_hz
         width = self.width_hz
@@ -137,13 +137,11 @@ class Filterbank(StreamingLayer[FilterbankState]):
         return a, -torch.expm1(-0.5 * turn * width)
 
     @derived
-    def _matrices(self) -> FilterbankMatrices:
-        return filterbank_matrices(
-            *self._discrete(), longest=-(-self.sample_rate_hz // READINGS_HZ)
-        )
+    def matrices(self) -> FilterbankMatrices:
+        return filterbank_matrices(*self.discrete(), longest=-(-self.sample_rate_hz // READINGS_HZ))
 
     @derived
-    def _reach(self) -> tuple[Tensor, Tensor]:
+    def reach(self) -> tuple[Tensor, Tensor]:
         """(K,) highest frequency that a mode needs, and the share of its mean that it loses."""
         return self.centre_hz + self.width_hz, torch.sigmoid(self.gain_share_logit)
 
@@ -156,7 +154,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
     ) -> tuple[Tensor, LeakyMeanState]:
         loud = torch.log1p(energies / QUIET)
         mean, gain = self.gain(loud, gain)
-        top, share = self._reach()
+        top, share = self.reach()
         y = self.scale * (loud - share * mean) + self.shift
         heard = top <= self.sample_rate_hz / 2
         if bandwidth_hz is not None:

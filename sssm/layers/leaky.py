@@ -46,7 +46,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         if x.shape[1] == 1:  # live, frame after frame: the step is cheaper
             y, state = self.step(x[:, 0], state)
             return y[:, None], state
-        a = self._decay()[:, None]
+        a = self.decay()[:, None]
         dA, B = torch.complex(a, torch.zeros_like(a)), torch.complex(1 - a, torch.zeros_like(a))
         half = torch.full_like(dA, 0.5)  # y = 2 Re C h
         h0 = torch.complex(state.r, torch.zeros_like(state.r))[..., None]
@@ -54,11 +54,11 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         return y, LeakyMeanState(h[..., 0].real.clone())
 
     def step(self, x: Tensor, state: LeakyMeanState) -> tuple[Tensor, LeakyMeanState]:
-        a = self._decay()
+        a = self.decay()
         r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())
 
     @derived
-    def _decay(self) -> Tensor:
+    def decay(self) -> Tensor:
         rate = self.log_rate.exp() + 1 / self.slowest_s
         return torch.exp(-rate / self.sample_rate_hz)

@@ -55,7 +55,7 @@ class LSSL(StreamingLayer[LSSLState]):
 
     def kernel(self, length: int) -> Tensor:
         """K[h, l] = C dA^l dB, (H, length) in float64, by Krylov's doubling."""
-        dA, dB = (part.double() for part in self._discrete())
+        dA, dB = (part.double() for part in self.discrete())
         return self._kernel(squarings(dA, length), dB, length)
 
     def forward(self, x: Tensor, state: LSSLState | None = None) -> tuple[Tensor, LSSLState]:
@@ -66,14 +66,14 @@ class LSSL(StreamingLayer[LSSLState]):
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.D.dtype)
             size = block_length(length)
-            dA, dB = (part.double() for part in self._discrete())
+            dA, dB = (part.double() for part in self.discrete())
             squares = squarings(dA, size)
             K = self._kernel(squares, dB, size).to(x.dtype)
             y, h = blockwise(x, squares, dB, self.C.double(), K, h)
             return y + self.D * x, LSSLState(h)
 
     def step(self, x: Tensor, state: LSSLState) -> tuple[Tensor, LSSLState]:
-        dA, dB = self._discrete()
+        dA, dB = self.discrete()
         h = flush((dA * state.h[..., None, :]).sum(-1) + dB * x[..., None])
         return (self.C * h).sum(-1) + self.D * x, LSSLState(h)
 
@@ -81,7 +81,7 @@ class LSSL(StreamingLayer[LSSLState]):
         return (self.C.double()[..., None] * krylov(squares, dB, length)).sum(dim=-2)
 
     @derived
-    def _discrete(self) -> tuple[Tensor, Tensor]:
+    def discrete(self) -> tuple[Tensor, Tensor]:
         """The pair dA (H, N, N), dB (H, N) in the layer's precision: both forms start here."""
         channels = self.C.shape[0]
         A, B = self.A.double().expand(channels, -1, -1), self.B.double().expand(channels, -1)

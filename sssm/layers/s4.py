@@ -89,7 +89,7 @@ class S4(StreamingLayer[S4State]):
 
     def kernel(self, length: int) -> Tensor:
         """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1."""
-        system = self._discrete()
+        system = self.discrete()
         return dplr_kernel(system, squarings(dense_dplr(system)[0], length), length)
 
     def forward(self, x: Tensor, state: S4State | None = None) -> tuple[Tensor, S4State]:
@@ -100,7 +100,7 @@ class S4(StreamingLayer[S4State]):
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.D.dtype)
             size = block_length(length)
-            system = self._discrete()
+            system = self.discrete()
             dA, dB, C = dense_dplr(system)
             squares = squarings(dA, size)
             K = dplr_kernel(system, squares, size).to(x.dtype)
@@ -108,13 +108,13 @@ class S4(StreamingLayer[S4State]):
             return y + self.D * x, S4State(to_complex(last))
 
     def step(self, x: Tensor, state: S4State) -> tuple[Tensor, S4State]:
-        poles, Q, R, dB, C = (part.to(state.h.dtype) for part in self._discrete())
+        poles, Q, R, dB, C = (part.to(state.h.dtype) for part in self.discrete())
         h = poles * state.h - Q * pair_sum(R * state.h) + dB * x[..., None]
         h = flush(h)
         return pair_sum(C * h)[..., 0] + self.D * x, S4State(h)
 
     @derived
-    def _discrete(self) -> DiscreteDPLR:
+    def discrete(self) -> DiscreteDPLR:
         """The system in samples, rounded to the layer's precision: both forms start here."""
         P, B, C = (torch.view_as_complex(part.double()) for part in (self.P, self.B, self.C))
         Lambda = torch.complex(-self.log_decay.double().exp(), self.frequency.double())

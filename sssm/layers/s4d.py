@@ -70,20 +70,20 @@ class S4D(StreamingLayer[S4DState]):
         return S4DState(torch.complex(*self.D.new_zeros(2, batch, channels, N)))
 
     def forward(self, x: Tensor, state: S4DState | None = None) -> tuple[Tensor, S4DState]:
-        dA, dB, C = self._discrete()
+        dA, dB, C = self.discrete()
         state = self.init_state(x.shape[0]) if state is None else state
         x = x.to(self.D.dtype)  # under mixed precision too
         y, h = diagonal_ssm(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(h)
 
     def step(self, x: Tensor, state: S4DState) -> tuple[Tensor, S4DState]:
-        dA, dB, C = self._discrete()
+        dA, dB, C = self.discrete()
         x = x.to(self.D.dtype)
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(flush(h))
 
     @derived
-    def _discrete(self) -> tuple[Tensor, Tensor, Tensor]:
+    def discrete(self) -> tuple[Tensor, Tensor, Tensor]:
         """Zero-order hold of (A, 1), and C without the modes that turn too fast."""
         dt = self.log_dt.exp()[:, None] * (self.trained_at_hz / self.sample_rate_hz)
         slowest = 1 / (self.slowest_s * self.sample_rate_hz)  # of dt; 0 without a bound

@@ -35,10 +35,10 @@ class FrameStep(nn.Module):
     def __init__(self, model: KeywordModel):
         super().__init__()
         self.model = model
-        a, b = model.front._discrete()
+        a, b = model.front.discrete()
         self.register_buffer("taps", parallel.taps(a, b, 40))
         self.register_buffer("carry", parallel.carries(a, b, torch.tensor([40]))[0])
-        ssms = [block.ssm._discrete() for block in model.blocks]
+        ssms = [block.ssm.discrete() for block in model.blocks]
         for n, name in enumerate("ABC"):
             rows = [torch.stack([m[n].real.T, m[n].imag.T]) for m in ssms]
             self.register_buffer(name, torch.stack(rows))  # (depth, 2, N, H)
@@ -62,7 +62,7 @@ class FrameStep(nn.Module):
             )
             energy = energy + bank[2] ** 2 + bank[3] ** 2
         loud = torch.log1p(energy * (0.25e9))
-        a = front.gain._decay()
+        a = front.gain.decay()
         gain = a * gain + (1 - a) * loud
         share = torch.sigmoid(front.gain_share_logit)
         y = self.model.lift(front.scale * (loud - share * gain) + front.shift)
@@ -75,7 +75,7 @@ class FrameStep(nn.Module):
             out = 2 * (C[0] * re - C[1] * im).sum(dim=0, keepdim=True) + block.ssm.D * x
             y = y + block._mix(out)
             states.append(torch.stack([re, im]))
-        a = self.model.pool._decay()
+        a = self.model.pool.decay()
         pool = a * pool + (1 - a) * normalize(y)
         return self.model.head(pool).softmax(dim=1), bank, gain, torch.stack(states), pool
 

@@ -158,7 +158,7 @@ def test_centres_and_widths_stay_within_bounds_whatever_is_learned(extreme):
 def test_the_gain_forgets_within_a_second_whatever_is_learned():
     layer = filterbank().double()
     layer.gain.log_rate.fill_(-1_000)
-    assert (layer.gain._decay() <= math.exp(-1 / (100 * SLOWEST_S)) * (1 + 1e-6)).all()
+    assert (layer.gain.decay() <= math.exp(-1 / (100 * SLOWEST_S)) * (1 + 1e-6)).all()
 
 
 def test_at_rate_shares_the_weights_and_leaves_the_layer():
@@ -199,8 +199,8 @@ def test_silence_is_exact_and_never_subnormal_in_steps():
     layer = narrow()
     layer.width_log.fill_(math.log(80.0))  # quieter sooner: a step takes its time
     layer.gain.log_rate.fill_(math.log(1_000.0))
-    a, b = layer._discrete()
-    layer._discrete = lambda: (a, b)  # once, not at every step
+    a, b = layer.discrete()
+    layer.discrete = lambda: (a, b)  # once, not at every step
     _, state = layer(noise(1, 800, 1) * 10)
     for _ in range(2_400):
         _, state = layer.step(torch.zeros(1, 1), state)

@@ -25,8 +25,8 @@ def test_the_streaming_contract(monkeypatch, length):
 @torch.no_grad()
 def test_step_equals_forward_over_16000_elements_in_float32(monkeypatch):
     layer = lssl(channels=2, state_size=16)
-    system = layer._discrete()
-    monkeypatch.setattr(layer, "_discrete", lambda: system)  # once, not at every step
+    system = layer.discrete()
+    monkeypatch.setattr(layer, "discrete", lambda: system)  # once, not at every step
     check_steps(layer, noise(1, 16_000, 2))
 
 

@@ -52,8 +52,8 @@ def test_the_streaming_contract_at_another_rate(monkeypatch):
 @torch.no_grad()
 def test_step_equals_forward_over_16000_elements_in_float32(monkeypatch):
     layer = s4(channels=2, state_size=64, dt_min=1e-3, dt_max=1e-1)
-    system = layer._discrete()
-    monkeypatch.setattr(layer, "_discrete", lambda: system)  # once, not at every step
+    system = layer.discrete()
+    monkeypatch.setattr(layer, "discrete", lambda: system)  # once, not at every step
     check_steps(layer, noise(1, 16_000, 2))
 
 
@@ -61,7 +61,7 @@ def test_step_equals_forward_over_16000_elements_in_float32(monkeypatch):
 def test_algorithm_1_is_the_krylov_kernel(length):
     """Odd lengths have no node at -1, even ones do: there it is finite, and right."""
     layer = trained(s4(state_size=64, dt_min=1e-3)).double()
-    dA, dB, C = dense_dplr(layer._discrete())
+    dA, dB, C = dense_dplr(layer.discrete())
     expected = (C[..., None] * krylov(squarings(dA, length), dB, length)).sum(dim=-2)
     torch.testing.assert_close(layer.kernel(length), expected, rtol=1e-10, atol=1e-12)
 
@@ -117,7 +117,7 @@ def test_silence_decays_to_exact_zero_in_both_forms():
 def test_it_decays_whatever_is_learned():
     """The eigenvalues of dA stay in the unit circle."""
     layer = trained(s4(channels=50), by=3.0).double()
-    assert torch.linalg.eigvals(dense_dplr(layer._discrete())[0]).abs().max() < 1
+    assert torch.linalg.eigvals(dense_dplr(layer.discrete())[0]).abs().max() < 1
 
 
 @torch.no_grad()

@@ -41,8 +41,8 @@ def test_step_equals_forward_over_16000_elements_in_float32(monkeypatch):
     layer = s4d(channels=2, slowest_s=math.inf, dt_max=1e-1)
     with torch.no_grad():
         layer.log_decay -= 6  # modes that hardly decay: a drifting phase would show
-    system = layer._discrete()
-    monkeypatch.setattr(layer, "_discrete", lambda: system)  # once, not at every step
+    system = layer.discrete()
+    monkeypatch.setattr(layer, "discrete", lambda: system)  # once, not at every step
     check_steps(layer, noise(1, 16_000, 2))
 
 
@@ -73,7 +73,7 @@ def test_no_mode_remembers_longer_than_the_bound_whatever_is_learned(slowest_s):
             layer = s4d(slowest_s=slowest_s).double()
             layer.log_decay.fill_(log_decay)
             layer.log_dt.fill_(log_dt)
-            dA, dB, C = layer._discrete()
+            dA, dB, C = layer.discrete()
             assert dA.abs().max() <= math.exp(-1 / (100 * slowest_s)) * (1 + 1e-12)
             assert all(part.isfinite().all() for part in (dA, dB, C))
 
@@ -83,7 +83,7 @@ def test_the_bound_is_the_same_time_at_every_rate():
     layer = s4d(sample_rate_hz=16_000).double()
     layer.log_decay.fill_(-1_000)
     for rate in (8_000, 16_000, 48_000):
-        dA, _, _ = layer.at_rate(rate)._discrete()
+        dA, _, _ = layer.at_rate(rate).discrete()
         torch.testing.assert_close(dA.abs(), torch.full_like(dA.abs(), math.exp(-1 / rate)))
 
 
@@ -103,16 +103,16 @@ def test_a_mode_that_turns_by_more_than_pi_is_silent():
     layer = s4d(channels=1, sample_rate_hz=16_000, slowest_s=math.inf).double()
     layer.log_dt.fill_(math.log(1 / 16_000))
     layer.frequency.copy_(2 * math.pi * torch.tensor([[1_000.0, 3_999, 4_001, 8_001]]))
-    heard = [(layer.at_rate(rate)._discrete()[2] != 0).tolist() for rate in (8_000, 16_000, 48_000)]
+    heard = [(layer.at_rate(rate).discrete()[2] != 0).tolist() for rate in (8_000, 16_000, 48_000)]
     assert heard == [[[1, 1, 0, 0]], [[1, 1, 1, 0]], [[1, 1, 1, 1]]]
 
 
 @torch.no_grad()
 def test_poles_stay_where_they_are_at_every_rate():
     layer = s4d(sample_rate_hz=16_000).double()
-    dA = layer._discrete()[0]
-    torch.testing.assert_close(layer.at_rate(48_000)._discrete()[0] ** 3, dA, rtol=1e-6, atol=0)
-    torch.testing.assert_close(layer.at_rate(8_000)._discrete()[0], dA**2, rtol=1e-6, atol=0)
+    dA = layer.discrete()[0]
+    torch.testing.assert_close(layer.at_rate(48_000).discrete()[0] ** 3, dA, rtol=1e-6, atol=0)
+    torch.testing.assert_close(layer.at_rate(8_000).discrete()[0], dA**2, rtol=1e-6, atol=0)
 
 
 def test_at_rate_shares_the_weights_and_the_way_back_is_exact():
@@ -120,7 +120,7 @@ def test_at_rate_shares_the_weights_and_the_way_back_is_exact():
     other = layer.at_rate(44_100)
     assert all(map(operator.is_, layer.parameters(), other.parameters()))
     assert list(layer.state_dict()) == list(other.state_dict())
-    assert all(map(torch.equal, other.at_rate(16_000)._discrete(), layer._discrete()))
+    assert all(map(torch.equal, other.at_rate(16_000).discrete(), layer.discrete()))
 
 
 @torch.no_grad()

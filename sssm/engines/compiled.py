@@ -1,0 +1,114 @@
+"""A filterbank and blocks of S4D, live, in a few compiled loops over real numbers.
+
+The same arithmetic as the layers', which are its definition; `tests/engines` compares the two.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sssm.audio import Samples
+from sssm.config import ModelConfig
+from sssm.engines import loops
+from sssm.engines.engine import Logits, State
+from sssm.layers.filterbank import QUIET, READINGS_A_FRAME, READINGS_HZ
+from sssm.model import KeywordModel
+from sssm.ops.filterbank.scan import scan
+
+Array = NDArray[np.float32]
+
+
+class CompiledEngine:
+    """A `KeywordModel` with a filterbank in front and S4D in its blocks.
+
+    Its state: the bank's two stages (rows, 4, K), the gain's mean (rows, K), the modes of all
+    blocks (rows, blocks, 2, N, H), the pooling's mean (rows, H).
+
+    Args:
+        model: frozen, at the rate of the audio.
+    """
+
+    @staticmethod
+    def runs(config: ModelConfig) -> bool:
+        """Whether a model of this shape is one for this engine."""
+        whole = config.bands % loops.TILE == config.channels % loops.TILE == 0
+        return whole and config.front == "filterbank" and config.layer == "s4d"
+
+    @torch.no_grad()
+    def __init__(self, model: KeywordModel):
+        front = model.front
+        self._rate = front.sample_rate_hz
+        taps, carries = front.matrices()
+        self._size = -(-taps.shape[0] // loops.TILE) * loops.TILE  # samples a reading, at most
+        self._taps = np.zeros((self._size, taps.shape[1]), np.float32)
+        self._taps[self._size - taps.shape[0] :] = taps.numpy()
+        self._no_bias = np.zeros(taps.shape[1], np.float32)
+        self._carries = _array(carries)
+        top, share = front.reach()
+        self._heard = (top <= self._rate / 2).numpy()
+        self._affine = _array(torch.stack([share, front.scale, front.shift, front.unheard]))
+        self._gain = _array(front.gain.decay())
+        self._lift = _linear(model.lift)
+        self._blocks = [_block(block) for block in model.blocks]
+        self._pool = _array(model.pool.decay())
+        self._head = _linear(model.head)
+
+    def init_state(self, rows: int) -> State:
+        blocks, H = len(self._blocks), self._pool.shape[0]
+        N = self._blocks[0][0].shape[1]
+        shapes = ((4, len(self._gain)), (len(self._gain),), (blocks, 2, N, H), (H,))
+        return tuple(np.zeros((rows, *shape), np.float32) for shape in shapes)
+
+    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
+        bank, gain, h, pool = (np.array(part, np.float32, order="C") for part in state)
+        rows = x.shape[0]
+        pieces, lengths = self._pieces(x, before)
+        u = _times(pieces, self._taps, self._no_bias)
+        energy = np.empty((*u.shape[:2], len(self._gain)), np.float32)
+        scan(u, self._carries[lengths], bank, energy)
+        frames = u.shape[1] // READINGS_A_FRAME
+        heard = np.empty((rows, frames, len(self._gain)), np.float32)
+        loops.bands(energy, QUIET, gain, self._gain, self._affine, self._heard, heard)
+        y = _times(heard, *self._lift)
+        v, w = np.empty_like(y), np.empty((*y.shape[:2], 2 * y.shape[2]), np.float32)
+        for n, weights in enumerate(self._blocks):
+            loops.block(y, h, n, *weights, v, w)
+        loops.pooled(y, pool, self._pool)
+        return _times(y, *self._head), (u[:, -1].reshape(bank.shape), gain, h, pool)
+
+    def _pieces(self, x: Samples, before: int) -> tuple[Array, NDArray[np.int64]]:
+        """(rows, readings, size), each reading's samples after zeros, and how many it has."""
+        rate = self._rate
+        first = ((before + 1) * READINGS_HZ - 1) // rate
+        last = ((before + x.shape[1] + 1) * READINGS_HZ - 1) // rate
+        edges = np.arange(first, last + 1) * rate // READINGS_HZ - before
+        lengths = np.diff(edges)
+        if rate == self._size * READINGS_HZ:  # all readings are full
+            return x.reshape(x.shape[0], len(lengths), self._size), lengths
+        back = np.arange(self._size - 1, -1, -1)
+        index = np.maximum(edges[1:, None] - 1 - back, 0)
+        return x[:, index] * (back < lengths[:, None]), lengths
+
+
+def _times(x: Array, W: Array, b: Array) -> Array:
+    """Linear map of the last axis."""
+    y = np.empty((*x.shape[:-1], W.shape[1]), np.float32)
+    loops.linear(np.ascontiguousarray(x).reshape(-1, x.shape[-1]), W, b, y.reshape(-1, y.shape[-1]))
+    return y
+
+
+def _block(block: Any) -> tuple[Array, ...]:
+    """A, B, C, D of its state-space model, W and b of its mix."""
+    A, B, C = (_array(torch.stack([m.real.T, m.imag.T])) for m in block.ssm.discrete())
+    return A, B, C, _array(block.ssm.D), *_linear(block.mix)
+
+
+def _linear(layer: Any) -> tuple[Array, Array]:
+    return _array(layer.weight.T), _array(layer.bias)
+
+
+def _array(x: Tensor) -> Array:
+    return np.array(x.detach().numpy(), np.float32, order="C")

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numerics import assert_as_good_as
+from sounds import chirps
+
+from sssm.config import ModelConfig
+from sssm.engines import engine_for
+from sssm.engines.compiled import CompiledEngine
+from sssm.engines.engine import Engine
+from sssm.engines.layers import LayerEngine
+from sssm.engines.loops import linear
+from sssm.model import KeywordModel
+
+RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000]
+
+
+def tiny(**settings) -> KeywordModel:
+    config = {"labels": ("yes", "no", "_unknown_"), "bands": 8, "channels": 12, "depth": 2}
+    torch.manual_seed(0)
+    return KeywordModel(ModelConfig(**(config | {"state_size": 3} | settings))).eval()
+
+
+MODELS = {
+    "compiled": tiny(),
+    "odd channels": tiny(channels=10),
+    "odd bands": tiny(bands=7),
+    "samples": tiny(front="samples", layer="s4d", depth=1, sample_rate_hz=8_000),
+}
+
+
+def sounds(rate, frames, rows=1):
+    n = frames * rate // 100
+    return np.stack([chirps(frames / 100 + 0.1, rate, seed)[:n] for seed in range(rows)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_has_its_engine(name):
+    engine = engine_for(MODELS[name], 8_000)
+    assert isinstance(engine, CompiledEngine if name == "compiled" else LayerEngine)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_compiled_numbers_are_the_layers(rate):
+    """As near to float64 as the layers' own float32 is."""
+    model, x = MODELS["compiled"].at_rate(rate), sounds(rate, 150)
+    with torch.no_grad():
+        reference, _ = model(torch.from_numpy(x)[..., None])
+        truth, _ = tiny().double().at_rate(rate)(torch.from_numpy(x).double()[..., None])
+    engine = engine_for(MODELS["compiled"], rate)
+    logits, _ = engine.run(x, 0, engine.init_state(1))
+    assert_as_good_as(torch.from_numpy(logits), reference, truth)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(deadline=None, max_examples=10)
+@given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rate=st.sampled_from(RATES))
+def test_any_whole_frames_give_the_same_numbers(name, cuts, rate):
+    engine, frames = engine_for(MODELS[name], rate), sum(cuts)
+    x = sounds(rate, frames, rows=5)
+    whole, last = engine.run(x, 0, engine.init_state(5))
+    state, parts, at = engine.init_state(5), [], 0
+    for cut in cuts:
+        start, end = at * rate // 100, (at + cut) * rate // 100
+        logits, state = engine.run(np.ascontiguousarray(x[:, start:end]), start, state)
+        parts.append(logits)
+        at += cut
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+    for one, other in zip(state, last, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_state_is_a_value_and_rows_are_alone(name):
+    engine: Engine = engine_for(MODELS[name], 16_000)
+    x = sounds(16_000, 20, rows=6)
+    _, state = engine.run(x, 0, engine.init_state(6))
+    kept = [part.copy() for part in state]
+    first, after = engine.run(x, 3_200, state)
+    assert all(map(np.array_equal, state, kept))
+    again, _ = engine.run(x, 3_200, state)
+    np.testing.assert_array_equal(first, again)  # bit for bit
+    for row in range(6):
+        alone, _ = engine.run(x[row : row + 1], 3_200, tuple(p[row : row + 1] for p in state))
+        np.testing.assert_allclose(alone[0], first[row], atol=1e-6)
+    changed = x.copy()
+    changed[0] = 0.5
+    np.testing.assert_array_equal(engine.run(changed, 3_200, state)[0][1:], first[1:])
+    assert not all(map(np.array_equal, after, kept))
+
+
+def test_compiled_rows_are_bit_for_bit_those_alone():
+    engine = engine_for(MODELS["compiled"], 16_000)
+    x = sounds(16_000, 9, rows=7)
+    together, _ = engine.run(x, 0, engine.init_state(7))
+    for row in range(7):
+        alone, _ = engine.run(x[row : row + 1], 0, engine.init_state(1))
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+def test_silence_decays_to_exact_zero():
+    engine = engine_for(MODELS["compiled"], 16_000)
+    _, state = engine.run(sounds(16_000, 50), 0, engine.init_state(1))
+    for _ in range(60):
+        _, state = engine.run(np.zeros((1, 16_000), np.float32), 0, state)
+    bank, gain, *_ = state
+    assert not bank.any()
+    assert not gain.any()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 11])
+@pytest.mark.parametrize(("inputs", "outputs"), [(4, 1), (8, 12), (12, 37)])
+def test_linear_is_a_matrix_product(rows, inputs, outputs):
+    random = np.random.default_rng(0)
+    x, W = random.standard_normal((rows, inputs)), random.standard_normal((inputs, outputs))
+    b = random.standard_normal(outputs)
+    y = np.full((rows, outputs), np.nan, np.float32)
+    linear(*(part.astype(np.float32) for part in (x, W, b)), y)
+    np.testing.assert_allclose(y, x @ W + b, atol=1e-5)
