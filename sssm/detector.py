@@ -116,9 +116,12 @@ class Detector:
             scores: (rows, frames, labels) in [0, 1]; no frame is a piece too.
             state: of the frames before.
         """
+        smoothed = self._smooth(scores, state.smoothed)
+        if not (smoothed >= self._limits).any():  # nearly always, and many times as fast
+            return [], self._below(smoothed, state)
         found = []
         for t in range(scores.shape[1]):
-            events, state = self.step(scores[:, t], state)
+            events, state = self._hear(smoothed[:, t], state)
             found += events
         return found, state
 
@@ -126,9 +129,42 @@ class Detector:
         self, scores: NDArray[np.floating], state: DetectorState
     ) -> tuple[list[tuple[int, Detection]], DetectorState]:
         """One frame of every row: (rows, labels) -> detections with their rows, next state."""
+        return self.run(scores[:, None], state)
+
+    def _smooth(
+        self, scores: NDArray[np.floating], before: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(rows, frames, labels) -> (rows, frames, keywords), each a running mean."""
+        smoothed = (1 - self.smoothing) * scores[:, :, self._columns].astype(np.float64)
+        for t in range(scores.shape[1]):
+            before = smoothed[:, t] = smoothed[:, t] + self.smoothing * before
+        return smoothed
+
+    def _below(self, smoothed: NDArray[np.float64], state: DetectorState) -> DetectorState:
+        """The state after frames (rows, frames, keywords) of which none reached its threshold."""
+        frames = smoothed.shape[1]
+        if frames == 0:
+            return state
+        numbers = state.frame[:, None, None] + np.arange(1, frames + 1)[:, None]
+        low = smoothed <= self.release * self._limits
+        last_low = np.where(low, numbers, 0).max(axis=1)  # 0 where there was none
+        risen = np.where(last_low > 0, last_low + 1, state.frame[:, None] + 1)
+        going_on = (last_low == 0) & (state.since > 0)
+        since = np.where(low[:, -1], 0, np.where(going_on, state.since, risen))
+        return DetectorState(
+            smoothed=smoothed[:, -1].copy(),
+            above=np.zeros_like(state.above),
+            since=since,
+            armed=state.armed | low.any(axis=1),
+            quiet=np.maximum(state.quiet - frames, 0),
+            frame=state.frame + frames,
+        )
+
+    def _hear(
+        self, smoothed: NDArray[np.float64], state: DetectorState
+    ) -> tuple[list[tuple[int, Detection]], DetectorState]:
+        """One frame of every row, (rows, keywords)."""
         limits = self._limits
-        new = scores[:, self._columns]
-        smoothed = self.smoothing * state.smoothed + (1 - self.smoothing) * new
         frame = state.frame + 1
         risen = np.where(state.since > 0, state.since, frame[:, None])
         since = np.where(smoothed > self.release * limits, risen, 0)
