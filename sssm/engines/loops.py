@@ -9,6 +9,7 @@ import numpy as np
 
 from sssm.ops.compiled import compiled
 from sssm.ops.flush import TINY
+from sssm.ops.selective_scan.exp2 import exp2
 
 EPS = 1e-5  # of the norm, see `sssm.layers.block.normalize`
 TILE = 4  # inputs, and rows, that one pass over the outputs takes
@@ -88,29 +89,26 @@ def block(
     W (H, 2H), b (2H,); v (rows, frames, H) and w (rows, frames, 2H) are scratch.
     """
     rows, frames, H = y.shape
-    one = np.float32(1)
-    u = np.empty(H, y.dtype)
+    u, out = np.empty(H, y.dtype), np.empty(H, y.dtype)
     for row in range(rows):
         state = h[row, n]
         for t in range(frames):
             _normalize(y[row, t], u)
-            to = v[row, t]
             for k in range(H):
-                to[k] = D[k] * u[k]
+                out[k] = D[k] * u[k]
             for m in range(A.shape[1]):
                 _mode(
                     u, A[0, m], A[1, m], B[0, m], B[1, m], C[0, m], C[1, m],
-                    state[0, m], state[1, m], to,
+                    state[0, m], state[1, m], out,
                 )  # fmt: skip
-            for k in range(H):
-                to[k] = to[k] / (one + np.exp(-to[k]))
+            _gate(out, out, v[row, t])
     linear(v.reshape(rows * frames, H), W, b, w.reshape(rows * frames, 2 * H))
     for row in range(rows):
         for t in range(frames):
             to, mixed = y[row, t], w[row, t]
-            gate = mixed[H:]
+            _gate(mixed[:H], mixed[H:], out)
             for k in range(H):
-                to[k] = to[k] + mixed[k] / (one + np.exp(-gate[k]))
+                to[k] = to[k] + out[k]
 
 
 @compiled
@@ -127,6 +125,14 @@ def pooled(y: np.ndarray, r: np.ndarray, decay: np.ndarray) -> None:
                 now = decay[k] * mean[k] + (one - decay[k]) * u[k]
                 mean[k] = zero if abs(now) < tiny else now
                 to[k] = mean[k]
+
+
+@compiled
+def _gate(x: np.ndarray, gate: np.ndarray, to: np.ndarray) -> None:
+    """Write x sigmoid(gate)."""
+    one, most, log2_e = np.float32(1), np.float32(126), np.float32(1.442695041)
+    for k in range(x.shape[0]):
+        to[k] = x[k] / (one + exp2(min(-log2_e * gate[k], most)))
 
 
 @compiled
