@@ -1,5 +1,6 @@
 """The loss: a clip's class, in streams every frame's, and in training alone word and phones."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,11 @@ from training.examples import Batch
 from training.labels import SILENCE, UNKNOWN
 from training.recipe import Recipe
 from training.steps import Step
-from training.streams import IGNORED, StreamBatch
+from training.streams import NOTHING, StreamBatch
 from training.vocabulary import BLANK, Vocabulary
 
 FRAMES_A_WORD_MEAN = 10  # 100 ms
+WORST = 0.05  # of a stream's frames, by which those without a keyword count
 
 
 class Losses(NamedTuple):
@@ -108,19 +110,23 @@ def _phone_loss(logits: Tensor, clips: Batch) -> Tensor:
 
 
 def _stream_loss(logits: Tensor, label: Tensor, keywords: int) -> Tensor:
-    """Cross-entropy of frames (batch, frames, classes), a keyword's as heavy as all others'.
+    """Loss of frames (batch, frames, classes): minus the log probability of what may be heard.
 
-    Most frames hold no keyword.  So frames are of a kind, one for all keywords and one for each
-    class that is none, and each kind that a step has weighs alike.
+    That is a keyword from its end on; within it, it or no keyword; elsewhere no keyword, of which
+    kind does not matter.  Frames of a keyword count by their mean, the others by that of the worst
+    of them (Shrivastava et al. 2016, arXiv:1604.03540): a false alarm is one frame of a million,
+    and in the mean of all it would not be seen.
     """
-    label = label.flatten()
-    losses = F.cross_entropy(
-        logits.float().flatten(0, 1), label, ignore_index=IGNORED, reduction="none"
-    )
-    kind = (label - keywords + 1).clamp(min=0)
-    kinds = [(kind == k) & (label != IGNORED) for k in range(logits.shape[2] - keywords + 1)]
-    means = torch.stack([_mean_where(losses, frames) for frames in kinds])
-    return _mean_where(means, torch.stack([frames.any() for frames in kinds]))
+    column = torch.arange(logits.shape[2], device=logits.device)
+    label = label[..., None]
+    nothing = (column >= keywords) | (column == NOTHING - 1 - label)
+    allowed = torch.where(label >= 0, column == label, nothing)
+    log_p = F.log_softmax(logits.float(), dim=2).masked_fill(~allowed, -math.inf)
+    losses = -torch.logsumexp(log_p, dim=2)
+    is_keyword = label[..., 0] >= 0
+    worst = losses.masked_fill(is_keyword, 0).flatten()
+    worst = worst.topk(math.ceil(WORST * worst.numel())).values
+    return _mean_where(losses, is_keyword) + worst.mean()
 
 
 def _mean_where(losses: Tensor, counted: Tensor) -> Tensor:

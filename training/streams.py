@@ -15,17 +15,17 @@ from torch import Tensor
 
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
-from training.labels import SILENCE, UNKNOWN, LabelSet
+from training.labels import UNKNOWN, LabelSet
 from training.pools import NoisePool, hiss
 from training.recipe import Recipe
 from training.streams_sounds import Sound, SoundPool
 from training.word_end import FRAME
 
-IGNORED = -100  # label of a frame that the loss leaves out
-HELD_S = 0.3  # a word's label lasts from its end
-HEARD_AFTER_S = 0.2  # from where on running speech counts as unknown
+NOTHING = -1  # label of a frame in which no keyword is heard
+DELAY_S = 0.1  # from a word's end on it must be heard: what follows tells "no" from "nobody"
+HELD_S = 0.3  # for so long
 GAP_S = (0.1, 3.0)  # between two sounds
-SNR_DB = (0.0, 30.0)  # of a sound to the background
+SNR_DB = (0.0, 25.0)  # of a sound to the background
 LEVEL_DB = (-40.0, -15.0)  # of sounds to full scale
 SPREAD_DB = (-4.0, 4.0)  # around the level, of one sound
 SEGMENT_S = (3.0, 12.0)  # of one background recording
@@ -36,7 +36,7 @@ class StreamBatch(NamedTuple):
     """One piece of every row."""
 
     samples: Tensor  # (rows, samples, 1) float32
-    label: Tensor  # (rows, frames) class, or IGNORED
+    label: Tensor  # (rows, frames) class of a keyword, NOTHING, or `maybe` of a keyword
     bandwidth_hz: Tensor  # (rows,) up to where the row is let through
     fresh: Tensor  # (rows,) bool, whether a session starts
 
@@ -101,7 +101,7 @@ class Streams:
         frames = self._pieces * self.piece_frames
         level_db, snr_db = rng.uniform(*LEVEL_DB), rng.uniform(*SNR_DB)
         x = self._background(frames * FRAME, level_db - snr_db, rng)
-        label = np.full(frames, self._number(SILENCE))
+        label = np.full(frames, NOTHING)
         end = 0
         while True:
             gap = int(rng.uniform(*GAP_S) * SAMPLE_RATE_HZ)
@@ -131,17 +131,19 @@ class Streams:
         return np.concatenate(pieces)
 
     def _mark(self, label: np.ndarray, sound: Sound, start: int) -> None:
-        """Write a sound's labels: none within, its own from its end on."""
+        """Write a sound's labels.  A keyword may be heard early, and must be from its end on."""
         first, end = (start + sound.start) // FRAME, (start + sound.end) // FRAME
-        label[first:end] = IGNORED
-        if sound.running:
-            label[first + round(HEARD_AFTER_S * 100) : end] = self._number(UNKNOWN)
-        label[end : end + round(HELD_S * 100)] = self._number(sound.label)
+        label[first:] = NOTHING  # what was said before is over
+        if sound.label == UNKNOWN:
+            return
+        number, must = self._numbers[sound.label], end + round(DELAY_S * 100)
+        label[first:must] = maybe(number)
+        label[must : must + round(HELD_S * 100)] = number
 
-    def _number(self, label: str) -> int:
-        """Number of a class; of `_unknown_` and `_silence_` the other where a model lacks one."""
-        other = {UNKNOWN: SILENCE, SILENCE: UNKNOWN}
-        return self._numbers[label if label in self._numbers else other[label]]
+
+def maybe(keyword: int) -> int:
+    """Label of a frame in which this keyword may be heard, or nothing."""
+    return NOTHING - 1 - keyword
 
 
 def _at_level(sound: Sound, level_db: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import WordPool, as_float, with_likes
+from training.pools import SentencePool, WordPool, as_float, with_likes
 from training.recipe import Recipe
 from training.word_end import word_end, word_start
 
@@ -17,7 +17,9 @@ HALF = (0.35, 0.6)  # where a word is cut in two
 SHORTEST_SPEECH_S, LONGEST_SPEECH_S = 1.0, 6.0
 
 # How often each kind of sound stands in a stream, where the corpus has it.
-SHARES = {"keyword": 0.42, "other": 0.13, "half": 0.1, "together": 0.1, "speech": 0.25}
+SHARES = {
+    "keyword": 0.38, "other": 0.09, "cut": 0.12, "half": 0.08, "together": 0.08, "speech": 0.25,
+}  # fmt: skip
 
 
 class Sound(NamedTuple):
@@ -27,7 +29,6 @@ class Sound(NamedTuple):
     start: int  # first sample of what is said
     end: int  # sample after it: for a word by `word_end`
     label: str
-    running: bool  # speech that goes on and on, whose frames within are unknown as well
 
 
 class SoundPool:
@@ -48,9 +49,14 @@ class SoundPool:
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
         self._runs = _speech_without(corpus, labels.keywords)
+        lengths = np.array([last - first for _, first, last in self._runs], float)
+        self._run_shares = lengths / lengths.sum() if len(lengths) else lengths
+        self._cuts = SentencePool(corpus, avoid=labels.keywords)
         kinds = dict(SHARES)
         if not self._others:
             del kinds["other"]
+        if not self._cuts.exists:
+            del kinds["cut"]
         if not self._runs:
             del kinds["speech"]
         self._kinds = list(kinds)
@@ -63,6 +69,8 @@ class SoundPool:
         kind = self._kinds[rng.choice(len(self._kinds), p=self._shares)]
         if kind == "speech":
             return self._speech(rng)
+        if kind == "cut":
+            return self._cut(rng)
         if kind == "half":
             return self._half(rng)
         if kind == "together":
@@ -78,16 +86,12 @@ class SoundPool:
 
     def _word(self, word: str, is_keyword: bool, rng: np.random.Generator) -> Sound:
         """A word with some of what stands around it in its recording."""
-        recipe = self._recipe
-        x = augment.speed_or_pitch(
-            self._words.draw(word, rng), rng,
-            speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range,
-        )  # fmt: skip
+        x = self._varied(self._words.draw(word, rng), rng)
         start, end = word_start(x), word_end(x)
         before, after = (int(rng.uniform(*AROUND_S) * SAMPLE_RATE_HZ) for _ in range(2))
         first, last = max(0, start - before), min(len(x), end + after)
         cut = augment.fade(x[first:last], EDGE)
-        return Sound(cut, start - first, end - first, word if is_keyword else UNKNOWN, False)
+        return Sound(cut, start - first, end - first, word if is_keyword else UNKNOWN)
 
     def _half(self, rng: np.random.Generator) -> Sound:
         """The first or the second half of a keyword."""
@@ -96,7 +100,7 @@ class SoundPool:
         first = rng.random() < 0.5
         x = whole.samples[:cut] if first else whole.samples[cut:]
         start, end = (whole.start, cut) if first else (0, whole.end - cut)
-        return Sound(augment.fade(x, EDGE), start, end, UNKNOWN, False)
+        return Sound(augment.fade(x, EDGE), start, end, UNKNOWN)
 
     def _part(self, rng: np.random.Generator) -> Sound:
         """Half a keyword, or the whole of another word."""
@@ -104,20 +108,31 @@ class SoundPool:
             return self._word(self._other(rng), False, rng)
         return self._half(rng)
 
+    def _cut(self, rng: np.random.Generator) -> Sound:
+        """A word of a sentence, or some, with a pause before and after."""
+        x = self._varied(self._cuts.draw(rng)[0], rng)
+        return Sound(x, 0, len(x), UNKNOWN)
+
     def _speech(self, rng: np.random.Generator) -> Sound:
         """Continuous speech without a keyword."""
-        n, first, last = self._runs[rng.integers(len(self._runs))]
+        n, first, last = self._runs[rng.choice(len(self._runs), p=self._run_shares)]
         length = int(rng.uniform(SHORTEST_SPEECH_S, LONGEST_SPEECH_S) * SAMPLE_RATE_HZ)
         first += int(rng.integers(max(1, last - first - length)))
-        x = as_float(self._corpus[n][first : min(last, first + length)])
-        return Sound(augment.fade(x, EDGE), 0, len(x), UNKNOWN, True)
+        x = self._varied(as_float(self._corpus[n][first : min(last, first + length)]), rng)
+        return Sound(augment.fade(x, EDGE), 0, len(x), UNKNOWN)
+
+    def _varied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        recipe = self._recipe
+        return augment.speed_or_pitch(
+            x, rng, speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range
+        )
 
 
 def _joined(one: Sound, two: Sound) -> Sound:
     """Two sounds run together: the second starts where the first one ends."""
     x = np.concatenate([one.samples[: one.end], two.samples[two.start :]])
     end = one.end + two.end - two.start
-    return Sound(augment.fade(x, EDGE), one.start, end, UNKNOWN, False)
+    return Sound(augment.fade(x, EDGE), one.start, end, UNKNOWN)
 
 
 def _speech_without(corpus: Corpus, keywords: tuple[str, ...]) -> list[tuple[int, int, int]]:

@@ -8,10 +8,10 @@ from sssm.config import ModelConfig
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training.examples import Batch
-from training.objective import Objective, _stream_loss
+from training.objective import WORST, Objective, _stream_loss
 from training.recipe import Recipe
 from training.steps import Step
-from training.streams import IGNORED, StreamBatch
+from training.streams import NOTHING, StreamBatch, maybe
 from training.vocabulary import Vocabulary
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
@@ -44,7 +44,7 @@ def stream(label: int, fresh: bool = False) -> StreamBatch:
 
 def test_the_total_is_the_weighted_sum():
     o = objective(word_weight=0.4, phone_weight=0.2, stream_weight=0.5)
-    losses, _ = o(Step(clips(), stream(3)), o.model.init_state(3))
+    losses, _ = o(Step(clips(), stream(1)), o.model.init_state(3))
     expected = losses.clip + 0.4 * losses.word + 0.2 * losses.phone + 0.5 * losses.stream
     torch.testing.assert_close(losses.total, expected)
 
@@ -69,9 +69,10 @@ def gradients(o: Objective) -> list[Tensor]:
 
 def test_nothing_known_is_no_loss_and_no_nan():
     o = objective()
-    step = Step(clips(word=-1, phones=0), stream(IGNORED, fresh=True))
+    step = Step(clips(word=-1, phones=0), stream(NOTHING, fresh=True))
     losses, state = o(step, o.model.init_state(3))
-    assert losses.word == losses.phone == losses.stream == 0
+    assert losses.word == losses.phone == 0
+    assert losses.stream > 0
     losses.total.backward()
     assert gradients(o)
     assert all(gradient.isfinite().all() for gradient in gradients(o))
@@ -87,25 +88,40 @@ def test_more_phones_than_frames_is_no_nan():
     assert all(gradient.isfinite().all() for gradient in gradients(o))
 
 
-def test_every_kind_of_frame_weighs_alike():
-    """A keyword's frames are rare; how many there are of the others changes nothing."""
-    logits = torch.randn(1, 4, 4)
-    label = torch.tensor([[0, 2, 3, IGNORED]])
-    many = torch.cat([logits, logits[:, 2:3].expand(1, 50, 4)], dim=1)
-    many_label = torch.cat([label, torch.full((1, 50), 3)], dim=1)
-    few = _stream_loss(logits, label, 2)
-    torch.testing.assert_close(_stream_loss(many, many_label, 2), few)
-    alone = torch.nn.functional.cross_entropy(logits[0, :3], label[0, :3])
-    torch.testing.assert_close(few, alone)
+def test_a_frame_may_be_heard_as_what_its_label_allows():
+    p = torch.tensor([0.5, 0.2, 0.1, 0.2])  # yes, no, and two that are no keyword
+    logits = p.log().expand(1, 1, 4)
+
+    def loss(label: int) -> float:
+        return _stream_loss(logits, torch.tensor([[label]]), 2).exp().item()
+
+    assert loss(0) == pytest.approx(1 / 0.5)
+    assert loss(1) == pytest.approx(1 / 0.2)
+    assert loss(NOTHING) == pytest.approx(1 / 0.3)
+    assert loss(maybe(0)) == pytest.approx(1 / 0.8)
+    assert loss(maybe(1)) == pytest.approx(1 / 0.5)
+
+
+def test_only_the_worst_frames_without_a_keyword_count():
+    logits = torch.zeros(1, 100, 4)
+    logits[0, 10:13, 0] = torch.tensor([5.0, 6.0, 7.0])  # false alarms
+    logits[0, 50:, 2] = 20.0
+    label = torch.full((1, 100), NOTHING)
+    losses = -logits.log_softmax(dim=2)[0, :, 2:].logsumexp(dim=1)
+    worst = losses.sort(descending=True).values[: int(WORST * 100)]
+    torch.testing.assert_close(_stream_loss(logits, label, 2), worst.mean())
+    label[0, 60:90] = 1  # keywords' frames are a loss of their own, by their mean
+    missed = -logits.log_softmax(dim=2)[0, 60, 1]
+    torch.testing.assert_close(_stream_loss(logits, label, 2), worst.mean() + missed)
 
 
 def test_the_state_goes_on_without_its_past():
     o = objective(dropout=0.0)
-    _, first = o(Step(clips(), stream(3)), o.model.init_state(3))
+    _, first = o(Step(clips(), stream(1)), o.model.init_state(3))
     assert not any(leaf.requires_grad for leaf in leaves(first))
-    carried, _ = o(Step(clips(), stream(3)), first)
-    fresh, _ = o(Step(clips(), stream(3, fresh=True)), first)
-    silence, _ = o(Step(clips(), stream(3)), o.model.init_state(3))
+    carried, _ = o(Step(clips(), stream(1)), first)
+    fresh, _ = o(Step(clips(), stream(1, fresh=True)), first)
+    silence, _ = o(Step(clips(), stream(1)), o.model.init_state(3))
     torch.testing.assert_close(fresh.stream, silence.stream)
     assert carried.stream != fresh.stream
 

@@ -12,7 +12,7 @@ from training.carried import detach, from_leaves, restart
 from training.corpus import open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
-from training.streams import IGNORED, Streams
+from training.streams import NOTHING, Streams, maybe
 from training.streams_sounds import Sound, SoundPool
 from training.word_end import FRAME, word_end, word_start
 
@@ -91,26 +91,32 @@ def test_sounds_are_of_every_kind(corpus, labels):
 
 
 def test_frames_of_a_word(streams, labels):
-    label = np.zeros(200, np.int64)
-    word = Sound(np.zeros(16_000, np.float32), 1_600, 8_000, "rise", False)
+    label = np.full(200, NOTHING)
+    word = Sound(np.zeros(16_000, np.float32), 1_600, 8_000, "rise")
     streams._mark(label, word, 3_200)
     number = labels.labels.index("rise")
-    assert (label[:30] == 0).all()
-    assert (label[30:70] == IGNORED).all()
-    assert (label[70:100] == number).all()  # 0.3 s from its end
-    assert (label[100:] == 0).all()
+    assert (label[:30] == NOTHING).all()
+    assert (label[30:80] == maybe(number)).all()  # until 0.1 s after its end
+    assert (label[80:110] == number).all()  # for 0.3 s
+    assert (label[110:] == NOTHING).all()
 
 
-def test_frames_of_running_speech_are_unknown(streams, labels):
+def test_no_frame_of_another_sound_holds_a_keyword(streams, labels):
     label = np.zeros(200, np.int64)
-    streams._mark(label, Sound(np.zeros(16_000, np.float32), 0, 16_000, "_unknown_", True), 0)
-    assert (label[:20] == IGNORED).all()
-    assert (label[20:130] == labels.labels.index("_unknown_")).all()
-    assert (label[130:] == 0).all()
+    streams._mark(label, Sound(np.zeros(16_000, np.float32), 1_600, 16_000, "_unknown_"), 0)
+    assert (label[:10] == 0).all()
+    assert (label[10:] == NOTHING).all()  # nor is the word before it to be heard any longer
+
+
+def test_a_word_that_may_be_heard_is_no_other_label():
+    numbers = {maybe(keyword) for keyword in range(10)}
+    assert len(numbers) == 10
+    assert NOTHING not in numbers
+    assert max(numbers) < 0
 
 
 def test_a_label_follows_its_word(streams, labels):
-    """The sound of a labelled word is in the frames just before its label, and nowhere in it."""
+    """A word ends 0.1 s before its label begins."""
     keywords = set(range(len(labels.keywords)))
     words = 0
     for number in range(30):
@@ -119,8 +125,8 @@ def test_a_label_follows_its_word(streams, labels):
         starts = np.flatnonzero(np.diff(session.label) != 0) + 1
         for start in starts:
             if session.label[start] in keywords and start + 30 < len(energy):
-                assert session.label[start - 1] == IGNORED
-                words += energy[start - 10 : start].max() > energy[start + 2 : start + 9].max()
+                assert session.label[start - 1] == maybe(session.label[start])
+                words += energy[start - 20 : start - 10].max() > energy[start - 8 : start].max()
     assert words > 20
 
 
@@ -128,13 +134,14 @@ def test_words_of_a_keyword_end_within_the_session(streams, labels):
     session = streams.session(0, 0)
     assert len(session.samples) == len(session.label) * FRAME == 4 * SAMPLE_RATE_HZ
     assert np.abs(session.samples).max() <= 1
-    assert set(session.label) <= {IGNORED, *range(len(labels.labels))}
+    keywords = range(len(labels.keywords))
+    assert set(session.label) <= {NOTHING, *keywords, *map(maybe, keywords)}
 
 
 @pytest.mark.parametrize(("unknown", "silence"), [(True, False), (False, True)])
 def test_one_class_stands_for_all_that_is_no_keyword(corpus, unknown, silence):
     streams = Streams(corpus, LabelSet(("rise",), unknown, silence), RECIPE, 0)
-    assert set(streams.session(0, 0).label) <= {IGNORED, 0, 1}
+    assert set(streams.session(0, 0).label) <= {NOTHING, 0, maybe(0)}
 
 
 def test_streams_need_a_class_for_what_is_no_keyword(corpus):
