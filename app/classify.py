@@ -1,7 +1,6 @@
 """`sssm classify`: one answer a file."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.answers import answers
+from app.recordings import listed
 from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LONG_S = 2.0
 MANY_FILES = 20
 WIDEST_PATH = 60
-SCAN = "finding words in time is for `scan`, which this version does not have yet"
+SCAN = "`sssm scan` finds words in time"
 T = TypeVar("T")
 
 
@@ -45,7 +45,10 @@ def classify(
 
     try:
         find_model(model)
-        files, failures = _listed(paths)
+        files, unlisted = listed(paths)
+        for failure in unlisted:
+            tell(failure)
+        failures = len(unlisted)
         if files:
             failures += _classify_all(files, model, top=top, as_json=as_json)
     except ModelFileError as error:
@@ -78,30 +81,6 @@ def _classify_all(files: list[str], model: str, *, top: int, as_json: bool) -> i
                 long_file_seen = True
                 tell(f"{path}: {answer.duration_s:.1f} s, and still one answer; {SCAN}")
     return failures
-
-
-def _listed(paths: list[str]) -> tuple[list[str], int]:
-    """Files in the order of the arguments, folders replaced by what they hold; and the failures."""
-    from sssm.audio import find_recordings
-
-    files: list[str] = []
-    failures: list[str] = []
-
-    def unlistable(error: OSError) -> None:
-        failures.append(f"{error.filename}: {(error.strerror or 'cannot be listed').lower()}")
-
-    for path in paths:
-        if not os.path.isdir(path):
-            files.append(path)
-            continue
-        before = len(failures)
-        found = find_recordings(path, unlistable)
-        files.extend(os.path.join(path, name) for name in found)
-        if not found and len(failures) == before:
-            failures.append(f"{path}: no audio in this folder")
-    for failure in failures:
-        tell(failure)
-    return files, len(failures)
 
 
 def _json_row(path: str, answer: "Answer") -> str:

@@ -13,8 +13,12 @@ from typing import Annotated
 import typer
 
 from app import terminal
+from app.bench import bench
 from app.classify import classify
+from app.listen import listen
 from app.models import info, models
+from app.record import record
+from app.scan import scan
 
 cli = typer.Typer(
     add_completion=False,
@@ -23,9 +27,13 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+cli.command()(bench)
 cli.command()(classify)
 cli.command()(info)
+cli.command()(listen)
 cli.command()(models)
+cli.command()(record)
+cli.command()(scan)
 
 
 def _version(wanted: bool) -> None:

@@ -129,7 +129,7 @@ def test_long_files_are_said_once(folder, model_file):
     assert len(result.stdout.splitlines()) == 6
     (line,) = result.stderr.splitlines()
     assert line.startswith("long/a.wav: 2.5 s")
-    assert "`scan`" in line
+    assert "`sssm scan`" in line
 
 
 def test_samples_that_are_no_numbers_are_said(folder, model_file):
@@ -286,7 +286,7 @@ def test_many_files_go_to_processes_and_come_back_in_order(folder, model_file, m
     arguments = ["classify", *["in"] * 4, "none.wav", "--model", model_file, "--json"]
     here = run(*arguments)
     monkeypatch.setattr("app.answers.FILES_A_PROCESS", 4)
-    monkeypatch.setattr("app.answers._cores", lambda: 2)
+    monkeypatch.setattr("app.answers.cores", lambda: 2)
     there = run(*arguments)
     assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout)
     assert there.stderr == here.stderr

@@ -1,0 +1,115 @@
+"""Sound kept as WAV files: 16 bits, one channel, never over another file."""
+
+import io
+import itertools
+import os
+import wave
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+
+from sssm.audio import Samples
+
+BEFORE_S, AFTER_S = 0.3, 0.3  # around a detection, from its start to its time
+KEPT_S = 5.0  # a score that rose longer ago is no longer the same word
+
+
+def write_new(folder: Path, stem: str, samples: Samples, sample_rate_hz: int) -> Path:
+    """(n,) samples in [-1, 1] as folder/stem.wav, or stem-2.wav where that exists, and so on.
+
+    Raises:
+        OSError: it cannot be written; what had been written of it is gone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = folder / (f"{stem}.wav" if number == 1 else f"{stem}-{number}.wav")
+        try:
+            file = open(path, "xb")  # noqa: SIM115  (closed below, where the loop goes on)
+        except FileExistsError:
+            continue
+        break
+    try:
+        with file:
+            file.write(_wav(samples, sample_rate_hz))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _wav(samples: Samples, sample_rate_hz: int) -> bytes:
+    whole = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype("<i2")
+    data = io.BytesIO()
+    with wave.open(data, "wb") as recording:
+        recording.setparams((1, 2, sample_rate_hz, len(whole), "NONE", ""))
+        recording.writeframes(whole.tobytes())
+    return data.getvalue()
+
+
+class Clips:
+    """The sound around each detection, as a file once what follows it was heard.
+
+    Args:
+        folder: made where it is missing.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written there.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._folder, os.W_OK):
+            raise PermissionError(13, "Permission denied", folder)
+        self._waiting: deque[tuple[str, float, float]] = deque()  # stem, from, to
+        self.begin(16_000)
+
+    def begin(self, sample_rate_hz: int) -> None:
+        """A new stream, whose time starts at 0; call `finish` before."""
+        self._rate = sample_rate_hz
+        self._pieces: deque[Samples] = deque()
+        self._end = 0  # samples of the stream heard so far
+        self._kept = 0  # of them in `_pieces`
+
+    def hear(self, samples: Samples) -> None:
+        """The next (n,) samples of the stream."""
+        self._pieces.append(samples)
+        self._end += len(samples)
+        self._kept += len(samples)
+        most = KEPT_S * self._rate
+        while self._kept - len(self._pieces[0]) > most:
+            self._kept -= len(self._pieces.popleft())
+
+    def expect(self, stem: str, start_s: float, time_s: float) -> None:
+        """Write what is around a detection, as soon as it was heard."""
+        self._waiting.append((stem, start_s - BEFORE_S, time_s + AFTER_S))
+
+    def write(self) -> list[Path]:
+        """The files of the detections that are complete now.
+
+        Raises:
+            OSError: one cannot be written; it is given up.
+        """
+        written = []
+        while self._waiting and self._waiting[0][2] <= self._end / self._rate:
+            written.append(self._write(*self._waiting.popleft()))
+        return written
+
+    def finish(self) -> list[Path]:
+        """The files of those that still wait, with what there is.
+
+        Raises:
+            OSError: one cannot be written; it is given up.
+        """
+        written = []
+        while self._waiting:
+            written.append(self._write(*self._waiting.popleft()))
+        return written
+
+    def _write(self, stem: str, from_s: float, to_s: float) -> Path:
+        first = self._end - self._kept
+        samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
+        start = max(0, round(from_s * self._rate) - first)
+        end = max(0, round(to_s * self._rate) - first)
+        return write_new(self._folder, stem, samples[start:end], self._rate)

@@ -1,0 +1,109 @@
+"""Events in a file that is whole and valid after each of them, whatever happens next.
+
+Ctrl-C, a full disk, a machine that loses its power: what was found before can be read.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import PurePath
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """A keyword in a recording; its fields are the columns of the file."""
+
+    path: str
+    keyword: str
+    start_s: float
+    time_s: float
+    score: float
+
+    def as_json(self) -> str:
+        return json.dumps(self._asdict())
+
+
+def _csv_line(fields: tuple[object, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(fields)
+    return line.getvalue()
+
+
+class _Format(NamedTuple):
+    head: str
+    row: Callable[[Event], str]
+    between: str
+    tail: str
+
+
+_FORMATS = {
+    ".csv": _Format(_csv_line(Event._fields), _csv_line, "", ""),
+    ".json": _Format("[\n", Event.as_json, ",\n", "\n]\n"),
+    ".jsonl": _Format("", lambda event: event.as_json() + "\n", "", ""),
+}
+
+
+def check_name(path: str) -> None:
+    """Raises ValueError, one line, where the name does not say a format."""
+    if PurePath(path).suffix.lower() not in _FORMATS:
+        raise ValueError(f"{path}: a file of events ends in {', '.join(_FORMATS)}")
+
+
+class EventFile:
+    """What was there before is overwritten.
+
+    Raises:
+        ValueError: the name does not say a format.
+        OSError: here, the file cannot be opened.
+    """
+
+    def __init__(self, path: str):
+        check_name(path)
+        self.path = path
+        self._format = _FORMATS[PurePath(path).suffix.lower()]
+        # Without a buffer, so that a row is in the file, or the failure known, when `write` ends.
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._size = 0  # without the tail, over which the next row goes
+        self._between = ""
+
+    def start(self) -> None:
+        """Write what stands before the first event.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._put(self._format.head)
+
+    def write(self, event: Event) -> None:
+        """Add an event.
+
+        Raises:
+            OSError: it cannot be written; the events before it are still there.
+        """
+        self._put(self._between + self._format.row(event))
+        self._between = self._format.between
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _put(self, text: str) -> None:
+        before = self._size
+        # A name that is no text (broken UTF-8) must not make the file unreadable.
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            if self._format.tail:  # the others may go into a pipe
+                self._file.seek(before)
+            self._write_all(data + self._format.tail.encode())
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(before)
+                self._file.seek(before)
+                self._write_all(self._format.tail.encode() if before else b"")
+            raise
+        self._size = before + len(data)
+
+    def _write_all(self, data: bytes) -> None:
+        while data:
+            data = data[self._file.write(data) :]

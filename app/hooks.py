@@ -1,0 +1,96 @@
+"""A user's command for each detection: started and left alone, so that listening goes on."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+MOST_AT_ONCE = 32  # commands that never end must not fill the machine
+PATIENCE_S = 2.0  # at the end
+
+
+class Hook:
+    """Starts the command with an event on its standard input and in `SSSM_*` variables.
+
+    What it prints goes to standard error.  It runs in a session of its own, so Ctrl-C reaches the
+    listener alone.
+
+    Args:
+        command: split as a shell would, and run without one.
+        tell: hears of what fails, once for each kind of failure.
+
+    Raises:
+        ValueError: an empty command, or a quotation without an end.
+    """
+
+    def __init__(self, command: str, tell: Callable[[str], None]):
+        try:
+            self._command = shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"--on-detection {command!r}: {str(error).lower()}") from None
+        if not self._command:
+            raise ValueError("--on-detection: an empty command")
+        self._tell = tell
+        self._told: set[str] = set()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self.failures = 0
+
+    def run(self, event: Mapping[str, object]) -> None:
+        """Start it for this event."""
+        self.reap()
+        if len(self._running) >= MOST_AT_ONCE:
+            self._fail("many", f"{MOST_AT_ONCE} still run, so it was not started again")
+            return
+        variables = {f"SSSM_{name.upper()}": str(value) for name, value in event.items()}
+        try:
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=_standard_error(),
+                stderr=_standard_error(), env={**os.environ, **variables}, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self._fail("start", f"cannot be started: {(error.strerror or str(error)).lower()}")
+            return
+        self._running.append(process)
+        assert process.stdin is not None
+        try:  # some hundred bytes, which a pipe takes whether they are read or not
+            with process.stdin as pipe:
+                pipe.write(json.dumps(event).encode() + b"\n")
+        except BrokenPipeError:
+            pass  # it does not want to know
+
+    def reap(self) -> None:
+        """Look after those that have ended."""
+        for process in self._running:
+            code = process.poll()
+            if code:
+                how = f"ended with {code}" if code > 0 else f"was ended by signal {-code}"
+                self._fail("code", how)
+        self._running = [process for process in self._running if process.returncode is None]
+
+    def close(self) -> None:
+        """Wait a little for those that still run; then leave them to themselves."""
+        until_s = time.monotonic() + PATIENCE_S
+        while self._running and time.monotonic() < until_s:
+            self.reap()
+            time.sleep(0.01)
+        for process in self._running:
+            process.returncode = 0  # or Python would warn that nobody waits for it
+        if self._running:
+            self._tell(f"--on-detection: {len(self._running)} still run, and are left alone")
+
+    def _fail(self, kind: str, what: str) -> None:
+        self.failures += 1
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(f"--on-detection {self._command[0]}: {what} (not said again)")
+
+
+def _standard_error() -> int:
+    """Where messages go; descriptor 2 itself may be closed to what PortAudio writes."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return subprocess.DEVNULL

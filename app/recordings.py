@@ -1,0 +1,28 @@
+"""Which recordings the arguments of a command name."""
+
+import os
+
+
+def listed(paths: list[str]) -> tuple[list[str], list[str]]:
+    """Files in the order of the arguments, folders replaced by what they hold; and the failures.
+
+    A failure is one line: a folder that cannot be listed, or that holds no audio.
+    """
+    from sssm.audio import find_recordings
+
+    files: list[str] = []
+    failures: list[str] = []
+
+    def unlistable(error: OSError) -> None:
+        failures.append(f"{error.filename}: {(error.strerror or 'cannot be listed').lower()}")
+
+    for path in paths:
+        if not os.path.isdir(path):
+            files.append(path)
+            continue
+        before = len(failures)
+        found = find_recordings(path, unlistable)
+        files.extend(os.path.join(path, name) for name in found)
+        if not found and len(failures) == before:
+            failures.append(f"{path}: no audio in this folder")
+    return files, failures

@@ -1,0 +1,102 @@
+"""What can be listened to: the seam between where sound comes from and what is done with it.
+
+A source gives pieces as they arrive.  A microphone is one (`app.microphone`), a recording another;
+a test makes its own.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sssm.audio import AudioFile, Samples
+
+PIECE_S = 0.01  # of live sound: what the device gives at once, so that a word is heard at once
+RECORDING_PIECE_S = 0.1  # where nobody waits, larger ones cost less
+WAIT_S = 0.1  # longest that `read` waits, so that Ctrl-C and the display need not
+
+
+class Piece(NamedTuple):
+    """Some sound, and what went wrong since the piece before."""
+
+    samples: Samples  # (n,) or (n, channels), n 0 where nothing arrived in time
+    fresh: bool = False  # a new beginning, maybe at another rate: what was before is another stream
+    overflows: int = 0  # incidents in which sound was lost
+    lost_s: float = 0.0  # how much, as far as it could be measured
+    notes: tuple[str, ...] = ()  # what to tell the user, a line each
+
+
+SILENT = np.zeros(0, np.float32)
+NOTHING = Piece(SILENT)
+
+
+class Source(Protocol):
+    """Sound from somewhere.
+
+    Attributes:
+        name: for the user.
+        sample_rate_hz: of the pieces; it may change with a fresh one.
+        live: whether sound comes as it happens.
+    """
+
+    name: str
+    sample_rate_hz: int
+    live: bool
+
+    def start(self) -> None:
+        """Begin; nothing that happened before is given."""
+
+    def read(self) -> Piece | None:
+        """The next piece, after `WAIT_S` at the latest an empty one; None at the end."""
+
+    def close(self) -> None:
+        """Give back what was opened."""
+
+
+class RecordingSource:
+    """A file in place of a microphone.
+
+    Args:
+        path: of the recording.
+        real_time: give its sound as slowly as it was recorded.
+
+    Raises:
+        AudioError: here or in `read`: it cannot be used.
+    """
+
+    def __init__(self, path: str, *, real_time: bool):
+        self._file = AudioFile(path)
+        self.name = path
+        self.sample_rate_hz = self._file.stream_rate_hz
+        self.live = real_time
+        self._pieces = self._cut(PIECE_S if real_time else RECORDING_PIECE_S)
+        self._given, self._start_s = 0, 0.0
+        self._fresh, self._told = True, False
+
+    def start(self) -> None:
+        self._start_s = time.monotonic()
+
+    def read(self) -> Piece | None:
+        samples = next(self._pieces, None)
+        if samples is None:
+            return None
+        self._given += len(samples)
+        if self.live:
+            due_s = self._start_s + self._given / self.sample_rate_hz
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        notes: tuple[str, ...] = ()
+        if self._file.replaced_samples and not self._told:
+            self._told = True
+            notes = (f"{self.name}: some samples are NaN or infinite, taken as 0",)
+        piece = Piece(samples, fresh=self._fresh, notes=notes)
+        self._fresh = False
+        return piece
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _cut(self, piece_s: float) -> Iterator[Samples]:
+        length = int(piece_s * self.sample_rate_hz)
+        for samples in self._file.pieces():
+            yield from (samples[at : at + length] for at in range(0, len(samples), length))

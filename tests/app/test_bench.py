@@ -1,0 +1,120 @@
+import itertools
+import json
+import os
+import sys
+import types
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from app import bench
+from app.cli import cli
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["bench", "--seconds", "0.01", *map(str, arguments)])
+
+
+@pytest.fixture(autouse=True)
+def few_streams(monkeypatch):
+    """A thousand streams take their time even with a small model."""
+    monkeypatch.setattr(bench, "STREAMS", (1, 2, 8))
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")  # the command sets it
+
+
+def check_summary(summary: dict, rows: list[dict]) -> None:
+    ours = {(row["streams"], row["chunk_samples"]): row for row in rows if row["program"] == "sssm"}
+    assert summary["rtf_10ms"] == ours[1, 160]["rtf"]
+    assert summary["rtf_32ms"] == ours[1, 512]["rtf"]
+    assert summary["us_per_sample"] == ours[1, 1]["us_cpu"]
+    live = [row["streams_per_core"] for (_, chunk), row in ours.items() if chunk in (160, 512)]
+    assert summary["streams_per_core"] == max(live)
+    assert summary["threads"] == 1
+
+
+def test_json_has_every_measurement_and_the_summary_last(model_file):
+    result = run("--model", model_file, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    *rows, summary = map(json.loads, result.stdout.splitlines())
+    measured = [(row["streams"], row["chunk_samples"]) for row in rows]
+    assert measured == list(itertools.product((1, 2, 8), (1, 160, 512, 16_000)))
+    for row in rows:
+        assert row["program"] == "sssm"
+        assert 0 < row["us_p50"] <= row["us_p99"]
+        assert row["calls"] >= 1
+        real_time = row["us_cpu"] * 1e-6 / (row["chunk_samples"] / 16_000)
+        assert row["rtf"] == pytest.approx(real_time, rel=0.01)
+        assert row["streams_per_core"] == pytest.approx(row["streams"] / row["rtf"])
+        assert row["resident_bytes"] > 10_000_000
+    check_summary(summary, rows)
+    assert summary["model"] == str(model_file)
+
+
+def test_a_table_for_people_and_the_same_last_line(model_file):
+    result = run("--model", model_file)
+    assert result.exit_code == 0
+    head, *rows, last = result.stdout.splitlines()
+    assert len(rows) == 12
+    assert len({len(line) for line in [head, *rows]}) == 1
+    assert rows[1].split()[:3] == ["1", "10", "ms"]
+    assert {"rtf_10ms", "us_per_sample", "streams_per_core"} <= set(json.loads(last))
+
+
+def test_another_program_is_measured_beside_ours(model_file, monkeypatch):
+    """A stand-in, which gets what the package would."""
+    heard = []
+    silero = types.ModuleType("silero_vad")
+    silero.load_silero_vad = lambda onnx: lambda x, rate: heard.append((onnx, x.shape, rate))
+    monkeypatch.setitem(sys.modules, "silero_vad", silero)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    result = run("--model", model_file, "--json", "--against", "silero")
+    assert (result.exit_code, result.stderr) == (0, "")
+    *rows, summary = map(json.loads, result.stdout.splitlines())
+    (theirs,) = (row for row in rows if row["program"] == "silero")
+    assert (theirs["streams"], theirs["chunk_samples"]) == (1, 512)
+    assert set(heard) == {(True, (512,), 16_000)}
+    assert summary["silero_rtf_32ms"] == theirs["rtf"]
+    assert summary["rtf_32ms_to_silero"] == summary["rtf_32ms"] / theirs["rtf"]
+    check_summary(summary, rows)
+
+
+def test_a_program_that_is_not_here_is_one_line(model_file, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = run("--model", model_file, "--against", "silero")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert "pip install silero-vad onnxruntime" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--against", "nothing"], ["--model", "no-such-model"], ["--seconds", "-1"]]
+)
+def test_wrong_usage_is_2(arguments):
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_call_is_measured_after_others_that_warm_up():
+    calls = []
+    pieces = map(np.float32, itertools.count())
+    cost = bench.measured(calls.append, pieces, 0.01)
+    assert 1 <= cost.calls < len(calls)
+    assert calls == list(range(len(calls)))
+    assert cost.p50 <= cost.p99
+
+
+def test_a_call_that_takes_longer_than_its_time_is_made_once():
+    calls = []
+    cost = bench.measured(calls.append, itertools.repeat(np.zeros(1, np.float32)), 0.0)
+    assert (cost.calls, len(calls)) == (1, 1)
+
+
+def test_the_sound_is_16_bits_and_far_from_slow_numbers():
+    sound = bench._sound()
+    assert sound.dtype == np.float32
+    np.testing.assert_array_equal(sound * 32_768, np.round(sound * 32_768))
+    assert 0.01 < np.sqrt(np.mean(sound**2)) < 0.3
+    (piece,) = itertools.islice(bench._pieces_of_many(sound, 5, 3), 1, 2)
+    np.testing.assert_array_equal(piece[1], sound[len(sound) // 3 + 5 :][:5])

@@ -1,0 +1,258 @@
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+import app.listen
+import app.record
+from app.cli import cli
+from app.sources import Piece
+from app.takes import CONTEXT_S, SETTLE_S, NoiseCutter, WordFinder
+from training.corpus import open_corpus
+
+RATE_HZ = 16_000
+
+
+def word(seconds: float = 0.4, level: float = 0.3, rate: int = RATE_HZ) -> np.ndarray:
+    n = np.arange(int(seconds * rate))
+    return (level * np.sin(2_500 / rate * n) * np.hanning(len(n)) ** 0.25).astype(np.float32)
+
+
+def noise(seconds: float, level: float = 3e-4, rate: int = RATE_HZ) -> np.ndarray:
+    random = np.random.default_rng(int(seconds * 1_000))
+    return (level * random.standard_normal(int(seconds * rate))).astype(np.float32)
+
+
+def sound(*parts: np.ndarray) -> np.ndarray:
+    """The parts, each with noise before and after."""
+    gaps = [np.concatenate([noise(0.8), part]) for part in parts]
+    return np.concatenate([*gaps, noise(0.8)])
+
+
+def takes_of(x: np.ndarray, piece: int = 160, **options) -> list:
+    finder = WordFinder(RATE_HZ, **options)
+    found = [finder.hear(x[at : at + piece]) for at in range(0, len(x), piece)]
+    return [take for takes in [*found, finder.finish()] for take in takes]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["record", *map(str, arguments)])
+
+
+def test_takes_are_written_and_training_reads_them(folder):
+    soundfile.write("three.wav", sound(word(), word(0.3), word(0.5)), RATE_HZ)
+    for name in ("hello", "_unknown_"):
+        result = run(name, "words", "--input", "three.wav", "--takes", 2)
+        assert result.exit_code == 0
+        assert [line.split("  ")[0] for line in result.stdout.splitlines()] == [
+            f"words/{name}/0001.wav", f"words/{name}/0002.wav",
+        ]  # fmt: skip
+        assert result.stderr == f"2 of 2 takes of {name!r} in words/{name}\n"
+    soundfile.write("noise.wav", noise(12.0, 0.01), RATE_HZ)
+    assert run("_background_noise_", "words", "--input", "noise.wav").exit_code == 0
+    entries = open_corpus(Path("words"), own_words=True).entries
+    assert [(entry.source, entry.word) for entry in entries] == [
+        *[("commands", "_unknown_")] * 2, *[("commands", "hello")] * 2, *[("background", "")] * 2,
+    ]  # fmt: skip
+    info = soundfile.info("words/hello/0001.wav")
+    assert (info.channels, info.subtype, info.samplerate) == (1, "PCM_16", RATE_HZ)
+    assert info.duration == pytest.approx(0.4 + 2 * CONTEXT_S, abs=0.1)
+
+
+def test_numbers_go_on_and_nothing_is_overwritten(folder):
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    Path("words/hello").mkdir(parents=True)
+    for name in ("0007.wav", "mine.wav"):
+        Path("words/hello", name).write_bytes(b"mine")
+    for _ in range(2):
+        run("hello", "words", "--input", "one.wav")
+    assert sorted(os.listdir("words/hello")) == ["0007.wav", "0008.wav", "0009.wav", "mine.wav"]
+    assert Path("words/hello/0007.wav").read_bytes() == b"mine"
+
+
+def test_a_recording_at_its_own_rate_stays_there(folder):
+    x = np.concatenate([noise(0.5, rate=44_100), word(rate=44_100), noise(0.8, rate=44_100)])
+    soundfile.write("one.wav", x, 44_100)
+    run("hello", "words", "--input", "one.wav")
+    assert soundfile.info("words/hello/0001.wav").samplerate == 44_100
+
+
+@pytest.mark.parametrize("piece", [1, 7, 160, 1_600, 10**6])
+def test_a_word_is_trimmed_in_whatever_pieces_it_comes(piece):
+    parts = [noise(0.7), word(0.4), noise(1.0)]
+    x = np.concatenate(parts)
+    (take,) = takes_of(x, piece)
+    assert take.fault == ""
+    assert take.word_s == pytest.approx(0.4, abs=0.05)
+    assert take.peak_db == pytest.approx(20 * math.log10(0.3), abs=0.5)
+    start = x.tobytes().find(take.samples.tobytes()) // 4
+    assert start == pytest.approx((0.7 - CONTEXT_S) * RATE_HZ, abs=0.04 * RATE_HZ)
+    assert start + len(take.samples) == pytest.approx((1.1 + CONTEXT_S) * RATE_HZ, abs=700)
+
+
+def test_a_pause_as_in_stop_does_not_end_a_word():
+    (take,) = takes_of(sound(np.concatenate([word(0.15), noise(0.15), word(0.2)])))
+    assert take.word_s == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_word_at_the_very_end_is_a_take():
+    (take,) = takes_of(np.concatenate([noise(0.8), word()]))
+    assert take.fault == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (word(0.04), "only a click"),
+        (word(level=0.009), "too quiet (-41 dB)"),
+        (np.clip(word(level=3.0), -1, 1), "clipped"),
+        (word(4.0), "it went on for 2.5 s"),
+    ],
+)
+def test_what_is_wrong_with_a_take_is_said(part, said):
+    takes = takes_of(sound(part))
+    assert said in takes[0].fault
+
+
+def test_steady_noise_becomes_the_noise():
+    x = np.concatenate([noise(0.5), noise(8.0, 0.05), word(level=0.9), noise(1.0, 0.05)])
+    faults = [take.fault for take in takes_of(x)]
+    assert faults[-1] == ""
+    assert len(faults) <= 3
+
+
+def test_nothing_heard_is_said_after_a_while():
+    (take,) = takes_of(noise(1.5), patience_s=1.0)
+    assert take.fault == "nothing heard"
+    (take,) = takes_of(np.zeros(RATE_HZ * 3 // 2, np.float32), patience_s=1.0)
+    assert take.fault == "only zeros: is the microphone muted?"
+
+
+def test_noise_is_measured_before_a_word_is_waited_for():
+    finder = WordFinder(RATE_HZ, settle_s=SETTLE_S)
+    assert finder.hear(np.concatenate([noise(0.3), word(0.2), noise(0.4)])) == []
+    assert not finder.is_settled
+    finder.hear(noise(0.2))
+    assert finder.is_settled
+
+
+def test_sound_without_a_word_is_cut_into_takes_of_one_length():
+    cutter = NoiseCutter(RATE_HZ, take_s=2.0)
+    x = noise(5.5)
+    takes = [take for at in range(0, len(x), 999) for take in cutter.hear(x[at : at + 999])]
+    takes += cutter.finish()
+    assert [len(take.samples) for take in takes] == [32_000, 32_000, 24_000]
+    np.testing.assert_array_equal(np.concatenate([take.samples for take in takes]), x)
+    assert [take.fault for take in NoiseCutter(100, take_s=1.0).hear(np.zeros(100))] != [""]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "a\\b", "a\nb", " a", "a ", "a.", "_other_", "a:b"]
+)
+def test_a_name_that_no_folder_can_have_is_one_line_and_2(folder, name):
+    result = run(name, "words", "--input", "none.wav")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("name", ["hey computer", "größe", "it's", "R2-D2"])
+def test_a_name_may_be_any_other(folder, name):
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    assert run(name, "words", "--input", "one.wav").exit_code == 0
+    assert os.listdir(Path("words", name)) == ["0001.wav"]
+
+
+def test_a_recording_without_a_word_is_1(folder):
+    soundfile.write("noise.wav", noise(2.0), RATE_HZ)
+    result = run("hello", "words", "--input", "noise.wav")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "0 of 10 takes of 'hello' in words/hello\n"
+
+
+def test_what_cannot_be_read_or_written_is_one_line_and_1(folder):
+    assert run("hello", "words", "--input", "none.wav").stderr.startswith("none.wav: no such file")
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    result = run("hello", "one.wav", "--input", "one.wav")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[0] == "one.wav/hello: not a directory"
+
+
+class Live:
+    """A microphone that gives what a test made; at the end Ctrl-C is pressed, or nothing is."""
+
+    name, sample_rate_hz, live = "a test", RATE_HZ, True
+
+    def __init__(self, x: np.ndarray, interrupt: bool = False):
+        self._pieces = [Piece(x[at : at + 160, None]) for at in range(0, len(x), 160)]
+        self._interrupt = interrupt
+
+    def start(self):
+        pass
+
+    def read(self):
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._interrupt:
+            os.kill(os.getpid(), 2)
+            self._interrupt = False
+            return Piece(np.zeros(0, np.float32))
+        return None
+
+    def close(self):
+        pass
+
+
+def live(monkeypatch, *parts: np.ndarray, interrupt: bool = False) -> None:
+    x = np.concatenate([noise(SETTLE_S), *parts])
+    monkeypatch.setattr(app.record, "open_source", lambda *_, **__: Live(x, interrupt))
+
+
+def test_live_each_take_is_asked_for_and_a_bad_one_again(folder, monkeypatch):
+    live(monkeypatch, sound(word(), word(level=0.009), word()))
+    result = run("hello", "words", "--takes", 2)
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "a moment of silence, please: measuring the noise",
+        'take 1 of 2: say "hello"',
+        'take 2 of 2: say "hello"',
+        "once more: too quiet (-41 dB): closer to the microphone, or a higher level",
+        'take 2 of 2: say "hello"',
+        "2 of 2 takes of 'hello' in words/hello",
+    ]
+
+
+def test_too_many_bad_takes_end_it(folder, monkeypatch):
+    monkeypatch.setattr(app.record, "MOST_FAULTS", 2)
+    monkeypatch.setattr(app.record, "PATIENCE_S", 0.5)
+    live(monkeypatch, noise(10.0))
+    result = run("hello", "words")
+    assert result.exit_code == 1
+    assert result.stderr.count("once more: nothing heard") == 2
+
+
+def test_ctrl_c_keeps_the_takes(folder, monkeypatch):
+    live(monkeypatch, sound(word()), interrupt=True)
+    result = run("hello", "words")
+    assert result.exit_code == 130
+    assert os.listdir("words/hello") == ["0001.wav"]
+    assert result.stderr.endswith("1 of 10 takes of 'hello' in words/hello\n")
+
+
+def test_noise_is_asked_for_as_such(folder, monkeypatch):
+    monkeypatch.setattr(app.record, "NOISE_S", 1.0)
+    live(monkeypatch, noise(3.0))
+    result = run("_background_noise_", "words", "--takes", 2)
+    assert result.exit_code == 0
+    assert "take 1 of 2: 1 s of whatever is to be heard, but no word" in result.stderr
+    assert soundfile.info("words/_background_noise_/0002.wav").duration == 1.0

@@ -1,0 +1,490 @@
+import csv
+import json
+import os
+import pty
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from sounds import chirps, sensitive
+from typer.testing import CliRunner, Result
+
+from app.cli import cli, main
+from app.event_file import Event, EventFile
+from app.events import Heard, events
+from app.pool import InOrder, arrivals
+from sssm import KeywordSpotter
+from sssm.audio import AudioError
+from sssm.thresholds import write_thresholds
+
+KEYS = ["path", "keyword", "start_s", "time_s", "score"]
+SILENT = ["--threshold", "1"]
+
+
+@pytest.fixture(scope="module")
+def model(model_file, tmp_path_factory) -> Path:
+    return sensitive(model_file, tmp_path_factory.mktemp("scan"))
+
+
+@pytest.fixture(scope="module")
+def spotter(model) -> KeywordSpotter:
+    return KeywordSpotter.load(model)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with three recordings of several seconds below `in`."""
+    monkeypatch.chdir(tmp_path)
+    Path("in/a").mkdir(parents=True)
+    soundfile.write("in/b.wav", chirps(9.0, 16_000), 16_000, subtype="FLOAT")
+    soundfile.write("in/a/z.flac", chirps(6.0, 22_050, seed=1), 22_050)
+    soundfile.write("in/c.wav", chirps(3.0, 48_000, seed=2), 48_000)
+    Path("in/notes.txt").write_text("no audio")
+    return tmp_path
+
+
+def scan(model: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["scan", "--model", str(model), *map(str, arguments)])
+
+
+def rows(result: Result) -> list[dict]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def read(path: str) -> list[dict]:
+    """Events of a file in any of the formats."""
+    text, suffix = Path(path).read_text(encoding="utf-8"), Path(path).suffix.lower()
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    table = list(csv.DictReader(text.splitlines()))
+    return [
+        {name: value if name in KEYS[:2] else float(value) for name, value in row.items()}
+        for row in table
+    ]
+
+
+def test_the_events_are_those_of_a_live_stream(folder, model, spotter):
+    result = scan(model, "in/b.wav", "--json")
+    assert result.exit_code == 0
+    stream = spotter.stream(16_000)
+    x, _ = soundfile.read("in/b.wav", dtype="float32")
+    live = [event for piece in np.split(x, range(512, len(x), 512)) for event in stream.push(piece)]
+    found = rows(result)
+    assert len(found) == len(live) > 3
+    for row, event in zip(found, live, strict=True):
+        assert list(row) == KEYS
+        assert row["path"] == "in/b.wav"
+        assert row["score"] == pytest.approx(event.score, abs=1e-4)
+        got = (row["keyword"], row["start_s"], row["time_s"])
+        assert got == (event.keyword, event.start_s, event.time_s)
+
+
+def test_files_come_in_order_and_stderr_says_how_much_was_heard(folder, model):
+    result = scan(model, "in", "./in/c.wav", "--json")
+    assert result.exit_code == 0
+    paths = [row["path"] for row in rows(result)]
+    assert list(dict.fromkeys(paths)) == ["in/a/z.flac", "in/b.wav", "in/c.wav", "./in/c.wav"]
+    said = f"heard 21.0 s of 4 recordings: {len(paths)} events\n"
+    assert result.stderr == said
+
+
+def test_rows_are_aligned_and_plain(folder, model):
+    lines = scan(model, "in").stdout.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert not any("\x1b" in line for line in lines)
+    path, keyword, start, _, end, unit, score = lines[0].split()
+    assert (path, keyword in ("yes", "no"), unit) == ("in/a/z.flac", True, "s")
+    assert float(start) < float(end)
+    assert 0 < float(score) <= 1
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl", "EVENTS.JSON"])
+def test_the_file_holds_what_is_printed(folder, model, name):
+    Path(name).write_text("what was there before, and longer than what comes\n" * 1_000)
+    result = scan(model, "in", "--json", "--out", name)
+    assert result.exit_code == 0
+    assert read(name) == rows(result) != []
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
+def test_nothing_found_is_a_whole_file_and_0(folder, model, name):
+    result = scan(model, "in", *SILENT, "--out", name)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert read(name) == []
+    assert Path(name).read_text().startswith({"csv": ",".join(KEYS), "json": "["}.get(name[7:], ""))
+
+
+def test_thresholds_and_refractory_time_are_those_of_listen(folder, model, spotter):
+    every = rows(scan(model, "in", "--json"))
+    of_yes = rows(scan(model, "in", "--json", "--threshold", "no=1"))
+    assert {row["keyword"] for row in every} == {"yes", "no"}
+    assert {row["keyword"] for row in of_yes} == {"yes"}
+    write_thresholds("t.json", {"yes": 1.0}, fingerprint=spotter.fingerprint)
+    from_file = rows(scan(model, "in", "--json", "--thresholds", "t.json"))
+    assert {row["keyword"] for row in from_file} == {"no"}
+    rare = rows(scan(model, "in/b.wav", "--json", "--refractory-ms", 60_000))
+    assert len(rare) == 1
+
+
+def test_bad_files_are_listed_at_the_end_with_1(folder, model):
+    Path("in/broken.wav").write_text("text")
+    Path("in/empty.wav").touch()
+    soundfile.write("in/zero.wav", np.zeros(0), 16_000)
+    soundfile.write("in/nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
+    Path("nothing").mkdir()
+    os.mkfifo("in/pipe.wav")
+    good = scan(model, "in/a/z.flac", "in/b.wav", "in/c.wav", "--json")
+    result = scan(model, "none.wav", "in", "nothing", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == good.stdout
+    assert result.stderr.splitlines() == [
+        "nothing: no audio in this folder",
+        "none.wav: no such file or directory",
+        "in/broken.wav: not audio that can be read: format not recognised",
+        "in/empty.wav: empty file",
+        "in/nan.wav: every sample is NaN or infinite",
+        "in/pipe.wav: not a file",
+        "in/zero.wav: holds no samples",
+        f"heard 18.6 s of 9 recordings: {len(rows(good))} events; 7 failures",
+    ]
+
+
+@pytest.mark.parametrize("name", ["in/b.wav", "in/a/z.flac", "long.ogg", "in/b.opus"])
+def test_a_file_cut_short_keeps_what_comes_before_and_is_listed(folder, model, name):
+    if name.endswith(("ogg", "opus")):
+        kind = {"subtype": "OPUS" if name.endswith("opus") else "VORBIS", "format": "OGG"}
+        soundfile.write(name, chirps(9.0, 16_000), 16_000, **kind)
+    whole = rows(scan(model, name, "--json"))
+    data = Path(name).read_bytes()
+    Path(name).write_bytes(data[: len(data) * 3 // 4])
+    result = scan(model, name, "--json")
+    assert result.exit_code == 1
+    found = rows(result)
+    assert 0 < len(found) < len(whole)
+    # The last may differ, where a decoder makes up the end.
+    assert found[:-1] == whole[: len(found) - 1]
+    damage, _ = result.stderr.splitlines()
+    assert damage.startswith(f"{name}: damaged after ")
+
+
+@pytest.mark.parametrize("promised", [0x7FFF_FFFF, 0xFFFF_FFFF])
+def test_a_wav_that_never_knew_its_length_is_whole(folder, model, promised):
+    data = bytearray(Path("in/c.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = promised.to_bytes(4, "little")
+    Path("stream.wav").write_bytes(data)
+    before = rows(scan(model, "in/c.wav", "--json"))
+    result = scan(model, "stream.wav", "--json")
+    assert result.exit_code == 0
+    assert [row["time_s"] for row in rows(result)] == [row["time_s"] for row in before]
+
+
+def test_samples_that_are_no_numbers_are_said(folder, model):
+    x = chirps(1.0, 16_000)
+    x[:7] = np.nan
+    soundfile.write("nan.wav", x, 16_000, subtype="FLOAT")
+    result = scan(model, "nan.wav")
+    assert result.exit_code == 0
+    assert "nan.wav: 7 samples are NaN or infinite, taken as 0\n" in result.stderr
+
+
+def test_names_cannot_break_a_line_or_a_file(folder, model):
+    odd = 'in/\x1b[31m[bold]\n,"' + os.fsdecode(b"\xff") + ".wav"
+    os.rename("in/b.wav", odd)
+    shown = r"in/\x1b[31m[bold]\n," + '"' + r"\udcff.wav "
+    assert all(row.startswith(shown) for row in scan(model, odd).stdout.splitlines())
+    for name in ("odd.json", "odd.jsonl", "odd.csv"):
+        found = rows(scan(model, odd, "--json", "--out", name))
+        assert {row["path"] for row in found} == {odd}
+        if name != "odd.csv":
+            assert read(name) == found
+    with open("odd.csv", encoding="utf-8", newline="") as file:
+        paths = {row["path"] for row in csv.DictReader(file)}
+    assert paths == {odd.encode("utf-8", "backslashreplace").decode()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--model", "in/notes.txt"], "in/notes.txt"),
+        (["--threshold", "maybe=0.5"], "maybe"),
+        (["--threshold", "x"], "x"),
+        (["--thresholds", "none.json"], "none.json"),
+        (["--out", "events.txt"], "--out events.txt: a file of events ends in .csv, .json, .jsonl"),
+        (["--out", "events"], "--out events: "),
+        (["--jobs", "0"], "--jobs"),
+    ],
+)
+def test_wrong_usage_is_2_and_touches_nothing(folder, model, arguments, said):
+    Path("kept.csv").write_text("mine")
+    if "--out" not in arguments:
+        arguments = [*arguments, "--out", "kept.csv"]
+    result = scan(model, "in", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert Path("kept.csv").read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_opened_ends_it_before_the_work(folder, model):
+    result = scan(model, "in", "--out", "no/such/folder/events.csv")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "--out no/such/folder/events.csv: no such file or directory\n"
+
+
+@pytest.mark.parametrize("name", ["full.csv", "full.json", "full.jsonl"])
+def test_a_full_disk_is_one_line_and_nothing_is_lost(folder, model, name):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no disk that is always full")
+    os.symlink("/dev/full", name)
+    result = scan(model, "in", "--json", "--out", name)
+    assert result.exit_code == 1
+    assert rows(result) == rows(scan(model, "in", "--json"))
+    line, _ = result.stderr.splitlines()
+    assert line == f"--out {name}: no space left on device; it ends here, the scan goes on"
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
+def test_a_disk_that_fills_up_keeps_the_events_before(tmp_path, name):
+    """Also when the system takes the beginning of a row."""
+    path = str(tmp_path / name)
+    file = EventFile(path)
+    event = Event("a.wav", "yes", 1.0, 1.5, 0.75)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (444, before[1]))
+    try:
+        file.start()
+        with pytest.raises(OSError, match=r"(?i)file"):  # noqa: PT012
+            while True:
+                file.write(event)
+                written += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    file.close()
+    assert written > 3
+    assert read(path) == [event._asdict()] * written
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
+def test_the_file_is_whole_after_every_event(tmp_path, name):
+    path = str(tmp_path / name)
+    file = EventFile(path)
+    file.start()
+    assert read(path) == []
+    for number in range(3):
+        file.write(Event("a", "yes", 1.0, float(number), 0.5))
+        assert [row["time_s"] for row in read(path)] == list(range(number + 1))
+    file.close()
+
+
+def test_progress_and_detections_of_one_file(folder, spotter):
+    """What the page shows too."""
+    found = list(events(spotter, "in/b.wav"))
+    heard = [item.heard_s for item in found if isinstance(item, Heard)]
+    assert heard == [4.0, 8.0, 9.0]
+    times = [item.time_s for item in found if not isinstance(item, Heard)]
+    assert times == sorted(times)
+    assert isinstance(found[-1], Heard)
+    with pytest.raises(AudioError, match="no such file"):
+        list(events(spotter, "none.wav"))
+
+
+def test_each_event_is_printed_and_in_the_file_before_the_next_piece_is_heard(
+    folder, model, monkeypatch
+):
+    seen = []
+    original = KeywordSpotter.stream
+
+    def stream(self, rate):
+        inner = original(self, rate)
+        push = inner.push
+
+        def watched(piece):
+            seen.append(len(read("out.json")))
+            return push(piece)
+
+        inner.push = watched
+        return inner
+
+    monkeypatch.setattr(KeywordSpotter, "stream", stream)
+    result = scan(model, "in/b.wav", "--out", "out.json")
+    assert result.exit_code == 0
+    assert len(seen) == 3
+    assert 0 == seen[0] < seen[1] < seen[2]
+
+
+def interrupted_after(pieces: int, monkeypatch) -> None:
+    """Ctrl-C while the piece with this number is heard."""
+    original, count = KeywordSpotter.stream, 0
+
+    def stream(self, rate):
+        inner = original(self, rate)
+        push = inner.push
+
+        def pressed(piece):
+            nonlocal count
+            count += 1
+            if count == pieces:
+                os.kill(os.getpid(), signal.SIGINT)
+            return push(piece)
+
+        inner.push = pressed
+        return inner
+
+    monkeypatch.setattr(KeywordSpotter, "stream", stream)
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
+def test_ctrl_c_keeps_what_was_found_and_is_130(folder, model, monkeypatch, name):
+    whole = rows(scan(model, "in/b.wav", "--json"))
+    handler = signal.getsignal(signal.SIGINT)
+    interrupted_after(2, monkeypatch)
+    result = scan(model, "none.wav", "in/b.wav", "in/c.wav", "--json", "--out", name)
+    assert result.exit_code == 130
+    found = rows(result)
+    assert found == [row for row in whole if row["time_s"] <= 8.0]
+    assert read(name) == found
+    assert result.stderr.splitlines() == [
+        "none.wav: no such file or directory",
+        f"stopped after 8.0 s of 3 recordings: {len(found)} events; 1 failure",
+    ]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_message_waits_until_the_items_before_have_ended():
+    order = InOrder()
+    assert order.put(1, "b1") == []
+    assert order.put(0, "a1") == ["a1"]
+    assert order.put(2, None) == []
+    assert order.put(3, "d1") == []
+    assert order.put(1, None) == []
+    assert order.put(0, None) == ["b1", "d1"]
+    assert order.put(3, "d2") == ["d2"]
+    assert order.put(5, "f1") == order.put(4, "e1") == []
+    assert order.rest() == ["e1", "f1"]
+    assert order.rest() == []
+
+
+# From here on processes of their own.
+
+
+@pytest.mark.parametrize(
+    ("work", "items", "error"), [(os._exit, [9, 9, 9], BrokenExecutor), (int, "123", TypeError)]
+)
+def test_a_process_that_dies_or_raises_is_no_silence(work, items, error):
+    """Work that needs no import: an end with 9, and a number, in which there is no message."""
+    with pytest.raises(error):
+        list(arrivals(work, items, 2))
+
+
+def test_the_same_whatever_jobs_is(folder, model):
+    """Twelve files, more than processes; the long ones first, so that others must wait."""
+    Path("in/broken.wav").write_text("text")
+    soundfile.write("long.wav", chirps(40.0, 16_000, seed=3), 16_000)
+    arguments = ["long.wav", "in", "in", "none.wav", "in", "--json", "--out"]
+    one = scan(model, *arguments, "1.csv", "--jobs", 1)
+    assert len(rows(one)) > 30
+    two = scan(model, *arguments, "2.csv", "--jobs", 2)
+    assert (two.exit_code, two.stdout, two.stderr) == (1, one.stdout, one.stderr)
+    assert Path("2.csv").read_text() == Path("1.csv").read_text()
+
+
+def environment() -> dict[str, str]:
+    """The command sees this checkout from any folder."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+
+
+def test_a_closed_pipe_ends_in_silence_with_0_and_ends_its_processes(folder, model):
+    arguments = ["scan", *["in"] * 200, "--model", str(model), "--jobs", "2", "--out", "out.json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout.readline().startswith("in/a/z.flac ")
+        process.stdout.close()
+        # The processes hold standard error open: it ends when they have.
+        assert (process.stderr.read(), process.wait()) == ("", 0)
+    assert read("out.json")
+
+
+def start(*arguments: object, stderr: int) -> tuple[int, object]:
+    """Process id and standard output of the command in a fork, which need not load torch again."""
+    ours, theirs = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            os.dup2(theirs, 1)
+            os.dup2(stderr, 2)
+            os.close(ours)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            sys.argv = ["sssm", *map(str, arguments)]
+            main()
+        except SystemExit as leaving:
+            os._exit(int(leaving.code or 0))
+        finally:
+            os._exit(99)
+    os.close(theirs)
+    return process, open(ours)
+
+
+def exit_code(process: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def test_ctrl_c_with_several_processes(folder, model):
+    """As from a terminal, which sends it to all of them."""
+    with open("errors", "w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "scan", *["in"] * 500, "--model", str(model),
+             "--jobs", "2", "--json", "--out", "out.json"],
+            stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(),
+            start_new_session=True,
+        )  # fmt: skip
+        first = process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stdout.readlines()
+        assert process.wait() == 130
+    process.stdout.close()
+    found = [json.loads(line) for line in [first, *rest]]
+    assert read("out.json") == found
+    (line,) = Path("errors").read_text().splitlines()
+    assert line.startswith("stopped after ")
+
+
+def test_a_terminal_sees_a_bar_and_a_pipe_does_not_know(folder, model):
+    """Standard error is a terminal, standard output is not."""
+    screen, terminal = pty.openpty()
+    process, output = start("scan", "in", "none.wav", "--json", "--model", model, stderr=terminal)
+    with output:
+        assert all(list(json.loads(line)) == KEYS for line in output)
+    assert exit_code(process) == 1
+    shown = b""
+    os.set_blocking(screen, False)
+    for _ in range(100):
+        try:
+            shown += os.read(screen, 65_536)
+        except BlockingIOError:
+            if b"heard 18.0 s" in shown:
+                break
+            time.sleep(0.05)
+    assert b"%" in shown
+    assert b"of 18 s" in shown
+    assert b"none.wav: no such file" in shown
+    os.close(terminal)
+    os.close(screen)
