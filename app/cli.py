@@ -14,6 +14,7 @@ import typer
 
 from app import terminal
 from app.bench import bench
+from app.calibrate import calibrate
 from app.classify import classify
 from app.listen import listen
 from app.models import info, models
@@ -28,6 +29,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 cli.command()(bench)
+cli.command()(calibrate)
 cli.command()(classify)
 cli.command()(info)
 cli.command()(listen)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+LAYERS = ("s4d", "s4", "mamba")
+
 # A damaged file shall not ask for all memory.
 _LARGEST = {
     "sample_rate_hz": 48_000,
@@ -21,8 +23,9 @@ class ModelConfig:
         labels: names of the classes, in the order of the output's columns.
         front: what turns samples into features at 100 Hz: "filterbank", or "samples", blocks at
             the full rate whose output is read each 10 ms.
-        layer: state-space model of the blocks, "s4d" or "s4".  S4 has no bound on its time
-            constants by construction, as layers at 100 Hz need, so it goes with "samples".
+        layer: state-space model of the blocks, "s4d", "s4" or "mamba".  S4 has no bound on its time
+            constants by construction, as layers at 100 Hz need, so it goes with "samples"; Mamba
+            counts in elements whatever their rate, so it goes with "filterbank".
         sample_rate_hz: of the audio that it was trained on.
         bands: K, modes of the filterbank.
         channels: H, features in the residual stream.
@@ -46,11 +49,13 @@ class ModelConfig:
             raise ValueError(f"labels must be words, got {self.labels}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels must be distinct and at least one, got {self.labels}")
-        for name, known in (("front", ("filterbank", "samples")), ("layer", ("s4d", "s4"))):
+        for name, known in (("front", ("filterbank", "samples")), ("layer", LAYERS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         if self.layer == "s4" and self.front == "filterbank":
             raise ValueError("layer s4 needs front samples")
+        if self.layer == "mamba" and self.front == "samples":
+            raise ValueError("layer mamba needs front filterbank")
         for name, most in _LARGEST.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:

@@ -8,6 +8,7 @@ alone are not counted.
 from sssm.config import ModelConfig
 from sssm.layers.contract import FRAMES_HZ, leaves
 from sssm.layers.filterbank import READINGS_HZ
+from sssm.layers.mamba import EXPAND, WIDTH, rank_of
 from sssm.model import KeywordModel
 
 
@@ -28,13 +29,12 @@ def macs_per_s(model: KeywordModel) -> int:
     (2) a reading, 400 times a second; running mean (2), gain (1) and scale (1) a frame, 100 times a
     second; then the product K x H.  Blocks at the rate of the samples: H to lift a sample instead.
 
-    A block, for each of its H channels: norm (2), state-space model, activation (1), its 2 H
-    products of the mix and the gate (1).  What reads a frame: norm (2 H), running mean (2 H), and
-    the product H x classes.
+    A block, for each of its H channels: norm (2), and what `_block_macs` says.  What reads a frame:
+    norm (2 H), running mean (2 H), and the product H x classes.
     """
     config = model.config
     K, H = config.bands, config.channels
-    blocks = config.depth * H * (2 + _ssm_macs(config) + 1 + 2 * H + 1)
+    blocks = config.depth * (2 * H + _block_macs(config))
     read = 4 * H + H * len(config.labels)
     if config.front == "samples":
         return config.sample_rate_hz * (H + blocks) + FRAMES_HZ * read
@@ -42,10 +42,20 @@ def macs_per_s(model: KeywordModel) -> int:
     return bank + FRAMES_HZ * (4 * K + K * H + blocks + read)
 
 
-def _ssm_macs(config: ModelConfig) -> int:
-    """One step of one channel: D x (1), and what each of its N modes costs.
+def _block_macs(config: ModelConfig) -> int:
+    """One step of a block after its norm.
 
-    S4D: dA h (4), dB x (2), Re C h (2).  S4, by theorem 2 of arXiv:2111.00396: Re R h (2) and
-    Q times their sum (2) besides.
+    S4 and S4D, for each of H channels: state-space model, activation (1), 2 H products of the mix,
+    gate (1); the model has D x (1), and for each of its N modes dA h (4), dB x (2), Re C h (2), in
+    S4 by theorem 2 of arXiv:2111.00396 also Re R h (2) and Q times their sum (2).
+
+    Mamba, for each of its inner channels: H products for each of x, z and the output, convolution,
+    activation and gate (3), the products that select dt, B and C, D x and dt x (2), and for each of
+    its N states dt A, dA h, B dt x and C h (4).
     """
-    return 1 + config.state_size * {"s4d": 8, "s4": 12}[config.layer]
+    H, N = config.channels, config.state_size
+    if config.layer == "mamba":
+        rank = rank_of(H)
+        return EXPAND * H * (3 * H + WIDTH + 3 + (rank + 2 * N) + rank + 2 + 4 * N)
+    mode = {"s4d": 8, "s4": 12}[config.layer]
+    return H * (1 + N * mode + 1 + 2 * H + 1)

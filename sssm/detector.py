@@ -61,8 +61,8 @@ class Detector:
     labels: tuple[str, ...]
     thresholds: Mapping[str, float] = field(default_factory=dict)
     release: float = 0.6
-    smoothing: float = 0.7
-    min_frames: int = 3
+    smoothing: float = 0.9
+    min_frames: int = 1
     refractory: int = 40
     sample_rate_hz: int = 16_000
     _columns: NDArray[np.int64] = field(init=False, repr=False, compare=False)  # of the keywords
@@ -116,7 +116,7 @@ class Detector:
             scores: (rows, frames, labels) in [0, 1]; no frame is a piece too.
             state: of the frames before.
         """
-        smoothed = self._smooth(scores, state.smoothed)
+        smoothed = self.smooth(scores, state.smoothed)
         if not (smoothed >= self._limits).any():  # nearly always, and many times as fast
             return [], self._below(smoothed, state)
         found = []
@@ -131,7 +131,7 @@ class Detector:
         """One frame of every row: (rows, labels) -> detections with their rows, next state."""
         return self.run(scores[:, None], state)
 
-    def _smooth(
+    def smooth(
         self, scores: NDArray[np.floating], before: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """(rows, frames, labels) -> (rows, frames, keywords), each a running mean."""

@@ -17,6 +17,7 @@ from sssm.layers.contract import (
 )
 from sssm.layers.filterbank import Filterbank, FilterbankState
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
+from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.layers.sample_front import SampleFront, SampleFrontState
@@ -43,7 +44,7 @@ class KeywordModel(StreamingLayer[ModelState]):
         H = config.channels
         self.front: Any  # Filterbank or SampleFront
         self.lift: nn.Module
-        blocks: Iterable[Block[Any]]
+        blocks: Iterable[StreamingLayer[Any]]
         if config.front == "filterbank":
             self.front = Filterbank(bands=config.bands, sample_rate_hz=config.sample_rate_hz)
             self.lift = nn.Linear(config.bands, H)
@@ -52,7 +53,7 @@ class KeywordModel(StreamingLayer[ModelState]):
             self.front = _samples_front(config)
             self.lift = nn.Identity()
             blocks = ()
-        self.blocks: Any = nn.ModuleList(blocks)  # of Block, which its type does not say
+        self.blocks: Any = nn.ModuleList(blocks)  # of layers, which its type does not say
         self.pool = LeakyMean(channels=H, sample_rate_hz=FRAMES_HZ, start_s=0.1)
         self.head = nn.Linear(H, len(config.labels))
         self.clip = ClipAnswer(classes=len(config.labels))
@@ -159,8 +160,14 @@ def _copy(state: Any) -> Any:
     return with_leaves(state, [leaf.clone() for leaf in leaves(state)])
 
 
-def _block_at_frames(config: ModelConfig) -> Block[Any]:
-    """Time constants of 40 to 220 ms before training."""
+def _block_at_frames(config: ModelConfig) -> StreamingLayer[Any]:
+    """Time constants of 40 to 220 ms before training; Mamba's are those of its slowest states."""
+    if config.layer == "mamba":
+        mamba = Mamba(
+            channels=config.channels, state_size=config.state_size, dt_min=0.01, dt_max=0.2,
+            slowest=SLOWEST_S * FRAMES_HZ,
+        )  # fmt: skip
+        return MambaBlock(mamba, dropout=config.dropout)
     ssm = S4D(
         channels=config.channels, state_size=config.state_size, sample_rate_hz=FRAMES_HZ,
         dt_min=0.02, dt_max=0.4, slowest_s=SLOWEST_S,

@@ -8,18 +8,24 @@ import copy
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import FRAMES_HZ, Detector
 from sssm.engines import engine_for
-from sssm.model import KeywordModel
+from sssm.engines.engine import Engine
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
 from sssm.weights import ModelCard, ModelFileError, find_model, fingerprint, load_model
+
+if TYPE_CHECKING:
+    from sssm.onnx.card import OnnxCard
+
+ONNX = ".onnx"
 
 
 class KeywordSpotter:
@@ -32,14 +38,19 @@ class KeywordSpotter:
     """
 
     def __init__(
-        self, model: KeywordModel, card: ModelCard, detector: Detector, *, fingerprint: str
+        self,
+        engine_at: Callable[[int], Engine],
+        card: "ModelCard | OnnxCard",
+        detector: Detector,
+        *,
+        fingerprint: str,
     ):
         self.card = card
         self.labels = card.labels
         self.detector = detector
         self.fingerprint = fingerprint
         # Bounded, since streams may come at any number of rates.
-        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: engine_for(model, rate))
+        self._at_rate = functools.lru_cache(maxsize=8)(engine_at)
 
     @classmethod
     def load(
@@ -50,7 +61,7 @@ class KeywordSpotter:
         """The shipped model of that name, or the model in that file.
 
         Args:
-            name_or_file: "s4", or a path.
+            name_or_file: "s4", or a path; a file that ends in .onnx needs no torch.
             thresholds: keyword -> score from which it counts as heard, instead of the model's.
 
         Raises:
@@ -58,12 +69,12 @@ class KeywordSpotter:
             ValueError: a threshold is not in (0, 1], or for what is no keyword of the model.
         """
         path = find_model(name_or_file)
-        model, card = load_model(path)
+        engine_at, card, name = _onnx(path) if path.suffix == ONNX else _torch(path)
         try:
             detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
         except (ValueError, TypeError) as error:
             raise ModelFileError(f"{path}: its detector is damaged ({error})") from None
-        spotter = cls(model, card, detector, fingerprint=fingerprint(path))
+        spotter = cls(engine_at, card, detector, fingerprint=name)
         return spotter.with_settings(thresholds=thresholds) if thresholds else spotter
 
     @property
@@ -130,6 +141,20 @@ class KeywordSpotter:
     def _rows(self, rate: int, size: int) -> Rows:
         detector = dataclasses.replace(self.detector, sample_rate_hz=rate)
         return Rows(self._at_rate(rate), detector, size)
+
+
+def _torch(path: Path) -> tuple[Callable[[int], Engine], ModelCard, str]:
+    """Engines by rate, card and fingerprint of a model file."""
+    model, card = load_model(path)
+    return functools.partial(engine_for, model), card, fingerprint(path)
+
+
+def _onnx(path: Path) -> "tuple[Callable[[int], Engine], OnnxCard, str]":
+    """The same of a file that was exported."""
+    from sssm.onnx.engine import OnnxModel
+
+    model = OnnxModel(path)
+    return model.at_rate, model.card, model.card.model
 
 
 def _is_native(rate: int) -> bool:

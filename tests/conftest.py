@@ -1,5 +1,6 @@
-"""A small model file for every test that needs one."""
+"""A small model file for every test that needs one; Triton's interpreter where there is no GPU."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import torch
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, save_model
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton, and for its whole life
 
 
 @pytest.fixture(scope="session")

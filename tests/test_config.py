@@ -31,6 +31,12 @@ def test_sizes_are_whole_and_bounded(name, value):
         ModelConfig(labels=("yes",), **{name: value})
 
 
+def test_mamba_counts_in_frames():
+    assert ModelConfig(labels=("yes",), layer="mamba").layer == "mamba"
+    with pytest.raises(ValueError, match="layer mamba needs front filterbank"):
+        ModelConfig(labels=("yes",), layer="mamba", front="samples")
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("front", "mel"), ("layer", "lstm"), ("layer", "s4"), ("dropout", 1.0)]
 )

@@ -35,6 +35,23 @@ def test_macs_are_those_of_the_recurrence():
     assert macs_per_s(KeywordModel(CONFIG)) == expected == 943_400
 
 
+def test_parameters_state_and_macs_of_mamba():
+    K, H, N, classes, depth, D, rank = 5, 17, 3, 3, 2, 34, 2
+    config = ModelConfig(
+        labels=("a", "b", "c"), layer="mamba", bands=K, channels=H, state_size=N, depth=depth
+    )
+    model = KeywordModel(config)
+    matrices = 2 * D * H + D * (rank + 2 * N) + rank * D + H * D
+    block = matrices + 4 * D + D + D + D * N + D  # convolution and bias, bias of dt, A, D
+    assert parameters(model) == 7 * K + K * H + H + depth * block + H + (H + 1) * classes + classes
+    numbers = 4 * K + 2 * K + depth * D * (3 + N) + H + 2 * classes
+    assert state_bytes(model) == 4 * numbers + 2 * 8
+    convolution, selected, scan = 4 + 1, 2 + D * N * 4 // D, 2
+    frame = depth * (2 * H + matrices + D * (convolution + selected + scan))
+    at_100_hz = 4 * K + K * H + frame + 4 * H + H * classes
+    assert macs_per_s(model) == 16_000 * 11 * K + 400 * 2 * K + 100 * at_100_hz
+
+
 @pytest.mark.parametrize(("layer", "mode"), [("s4d", 4 + 2 + 2), ("s4", 4 + 2 + 2 + 2 + 2)])
 def test_macs_of_blocks_at_the_rate_of_the_samples(layer, mode):
     H, N, classes, depth = 7, 2, 3, 2

@@ -101,7 +101,7 @@ def test_defaults_hear_a_word_and_not_a_click():
     detector = Detector(labels=LABELS)
     ((keyword, frame),) = heard(detector, frames(yes=[0.0] * 20 + [1.0] * 20 + [0.0] * 50))
     assert keyword == "yes"
-    assert frame - 20 <= 10
+    assert frame - 20 <= 15
     assert heard(detector, frames(yes=[0.0] * 20 + [1.0] * 2 + [0.0] * 50)) == []
 
 

@@ -23,8 +23,9 @@ def noise(*shape):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_streaming_contract():
-    check_streaming(tiny(depth=2), noise(2, 330, 1))
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
+def test_the_streaming_contract(layer):
+    check_streaming(tiny(depth=2, layer=layer), noise(2, 330, 1))
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -110,9 +111,9 @@ def test_mixed_precision_keeps_audio_states_and_logits_exact():
     assert not torch.equal(y_mixed, y)  # it was mixed
 
 
-def sensitive():
+def sensitive(layer):
     """Memories as before training, and logits that put the scores far apart."""
-    model = tiny(channels=16, bands=16, state_size=4, depth=3)
+    model = tiny(channels=16, bands=16, state_size=4, depth=3, layer=layer)
     with torch.no_grad():
         model.head.weight *= 10
     return model
@@ -126,19 +127,20 @@ SOUNDS = {
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
 @pytest.mark.parametrize("sound", SOUNDS)
-def test_after_long_audio_a_clip_scores_as_after_the_last_10_s_of_it(sound):
+def test_after_long_audio_a_clip_scores_as_after_the_last_10_s_of_it(sound, layer):
     """Hours leave no trace: what is older than ten seconds changes no score by more than 0.02."""
-    after, heard = clip_scores_after(), SOUNDS[sound]
+    after, heard = clip_scores_after(layer), SOUNDS[sound]
     whole, last = after(heard), after(heard[:, -10 * 16_000 :])
     assert (whole - last).abs().max() <= 0.02
     assert (whole - after(heard[:, :0])).abs().max() > 0.02  # the test would see a trace
     assert whole.amax(dim=0).max() > 0.5
 
 
-def clip_scores_after():
+def clip_scores_after(layer):
     """Scores of every frame of a clip, and of the clip, after other audio."""
-    model = sensitive()
+    model = sensitive(layer)
     t = torch.arange(16_000.0) / 16_000
     clip = (torch.sin(2_000 * t**2) * torch.sin(math.pi * t)).reshape(1, -1, 1)
 
@@ -162,8 +164,16 @@ def test_no_layer_at_100_hz_remembers_longer_than_the_bound():
         torch.testing.assert_close(decay, torch.full_like(decay, math.exp(-1 / (100 * SLOWEST_S))))
 
 
-def test_at_rate_shares_the_weights():
-    model = tiny()
+@torch.no_grad()
+def test_no_state_of_mamba_remembers_longer_than_the_bound():
+    model = tiny(depth=3, layer="mamba")
+    for block in model.blocks:
+        assert block.mamba.leak == 1 / (100 * SLOWEST_S)  # by frame, whatever the weights
+
+
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
+def test_at_rate_shares_the_weights(layer):
+    model = tiny(layer=layer)
     other = model.at_rate(8_000)
     assert all(map(operator.is_, model.parameters(), other.parameters()))
     assert model.front.sample_rate_hz == 16_000
@@ -185,8 +195,9 @@ def test_band_limits_reach_the_front_row_by_row():
     assert not torch.equal(limited[0], whole[0])
 
 
-def test_every_parameter_learns():
-    model = tiny(depth=2).train()
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
+def test_every_parameter_learns(layer):
+    model = tiny(depth=2, layer=layer).train()
     _, state = model(noise(2, 1_600, 1))
     model.clip_logits(state).square().sum().backward()
     for name, parameter in model.named_parameters():

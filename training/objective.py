@@ -17,7 +17,7 @@ from training.streams import NOTHING, StreamBatch
 from training.vocabulary import BLANK, Vocabulary
 
 FRAMES_A_WORD_MEAN = 10  # 100 ms
-WORST = 0.05  # of a stream's frames, by which those without a keyword count
+WORST = 0.03  # of a stream's frames, by which those without a keyword count
 
 
 class Losses(NamedTuple):

@@ -173,6 +173,7 @@ class Recipe:
 
 PRESETS = {
     "kws12-s4": Recipe(),
+    "kws12-mamba": Recipe(layer="mamba", channels=96, state_size=8, depth=3),
     "kws35-s4": Recipe(labels="sc35", sentence_share=0.0, unknown_share=0.0, silence_share=0.0),
     "s4-paper": Recipe(
         labels="sc35", front="samples", layer="s4", state_size=32, depth=6, batch=16,

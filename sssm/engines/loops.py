@@ -8,8 +8,8 @@ compiled on the first run after an install.
 import numpy as np
 
 from sssm.ops.compiled import compiled
+from sssm.ops.exp2 import exp2
 from sssm.ops.flush import TINY
-from sssm.ops.selective_scan.exp2 import exp2
 
 EPS = 1e-5  # of the norm, see `sssm.layers.block.normalize`
 TILE = 4  # inputs, and rows, that one pass over the outputs takes

@@ -30,9 +30,7 @@ class Block(StreamingLayer[StateT]):
     def forward(self, x: Tensor, state: StateT | None = None) -> tuple[Tensor, StateT]:
         y, state = self.ssm(normalize(x), state)
         y = self._mix(y)
-        if self.training and self.dropout > 0:
-            y = y * F.dropout(torch.ones_like(x[:, :1]), self.dropout)
-        return x + y, state
+        return x + (drop_channels(y, self.dropout) if self.training else y), state
 
     def step(self, x: Tensor, state: StateT) -> tuple[Tensor, StateT]:
         y, state = self.ssm.step(normalize(x), state)
@@ -40,6 +38,11 @@ class Block(StreamingLayer[StateT]):
 
     def _mix(self, y: Tensor) -> Tensor:
         return F.glu(self.mix(F.silu(y)), dim=-1)
+
+
+def drop_channels(y: Tensor, probability: float) -> Tensor:
+    """Dropout of whole channels of (batch, length, H): the same ones at every element."""
+    return y * F.dropout(torch.ones_like(y[:, :1]), probability) if probability > 0 else y
 
 
 def normalize(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ def model(**changes):
 
 LAYERS = {
     "model": lambda: model(),
+    "model of mamba": lambda: model(layer="mamba"),
     "model at 8 kHz": lambda: model().at_rate(8_000),
     "blocks on the samples": lambda: model(front="samples", layer="s4", sample_rate_hz=1_000),
     "s4": lambda: S4(channels=3, state_size=4, sample_rate_hz=100),

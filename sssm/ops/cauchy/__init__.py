@@ -1,6 +1,7 @@
 """Cauchy product: the generating function of diagonal models, from their poles and residues.
 
-`reference.py` says what it means; `parallel.py` is matrix products.  Only this file knows both.
+`reference.py` says what it means; `parallel.py` is matrix products; `kernel.py` fuses them for a
+GPU.  Only this file knows all of them.
 
 S4's Algorithm 1 calls it with the roots of unity for z and the *discrete* poles, inside the unit
 circle, for w: then it is finite at every node.  The paper moves the nodes to the left half plane
@@ -49,8 +50,24 @@ def _backward(ctx, dtotal: Tensor):
 
 
 _op.register_autograd(_backward, setup_context=_save)
-_op.register_kernel("cuda", parallel.cauchy_parallel)
-_op_backward.register_kernel("cuda", parallel.cauchy_backward)
+
+
+def _cuda(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
+    from sssm.ops.cauchy.kernel import cauchy_triton
+
+    return cauchy_triton(v, z, w)
+
+
+def _cuda_backward(
+    v: Tensor, z: Tensor, w: Tensor, dtotal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from sssm.ops.cauchy.kernel import cauchy_backward_triton
+
+    return cauchy_backward_triton(v, z, w, dtotal)
+
+
+_op.register_kernel("cuda", _cuda)
+_op_backward.register_kernel("cuda", _cuda_backward)
 
 
 def cauchy(v: Tensor, z: Tensor, w: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
     h1_n = a h1_(n-1) + b x_n,  h2_n = a h2_(n-1) + b h1_n,  energy = |h2|^2 where a reading ends
 
 `reference.py` says it sample by sample; `parallel.py` does it by one matrix product and a loop over
-the readings, `scan.py` is that loop compiled for a CPU.  Only this file knows all of them.  The
-product and its matrices are plain tensor arithmetic, so only the loop is registered as an operator
-of its own.
+the readings; that loop is compiled for a CPU in `scan.py`, for a GPU in `kernel.py`.  Only this
+file knows all of them.  The product and its matrices are plain tensor arithmetic, so only the loop
+is registered as an operator of its own.
 """
 
 from typing import NamedTuple
@@ -81,6 +81,24 @@ def _backward(ctx, denergy: Tensor, dh: Tensor):
 _scan.register_autograd(_backward, setup_context=_save)
 
 
+def _cuda(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    from sssm.ops.filterbank.kernel import scan_triton
+
+    return scan_triton(u, carry, start)
+
+
+def _cuda_backward(
+    h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    from sssm.ops.filterbank.kernel import scan_backward_triton
+
+    return scan_backward_triton(h, carry, start, denergy, dh)
+
+
+_scan.register_kernel("cuda", _cuda)
+_scan_backward.register_kernel("cuda", _cuda_backward)
+
+
 def filterbank(
     x: Tensor, a: Tensor, b: Tensor, ends: Tensor, h0: Tensor, *, longest: int
 ) -> tuple[Tensor, Tensor]:
@@ -131,6 +149,6 @@ def filterbank_by(
     size = min(longest, x.shape[1])
     with torch.autocast(x.device.type, enabled=False):
         u = parallel.pieces(x, lengths, size) @ taps[longest - size :]
-        scan = _scan if x.device.type == "cpu" else parallel.scan_parallel
+        scan = _scan if x.device.type in ("cpu", "cuda") else parallel.scan_parallel
         energy, h = scan(u, carries[lengths], parallel.planes(h0))
     return energy, parallel.from_planes(h[:, -1].unflatten(1, (4, -1)))

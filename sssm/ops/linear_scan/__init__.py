@@ -1,8 +1,8 @@
 """Linear scan h_t = a_t h_(t-1) + b_t, real or complex: the recurrence of every diagonal model.
 
-`reference.py` says what it means; `parallel.py` does whole chunks at once.  Only this file knows
-both.  The gradient is the same scan run backwards in time with conjugated decays, whose first
-state is the gradient of the last.
+`reference.py` says what it means; `parallel.py` is one compiled pass on a CPU, `kernel.py` one on a
+GPU.  Only this file knows all of them.  The gradient is the same scan run backwards in time with
+conjugated decays, whose first state is the gradient of the last.
 """
 
 import torch
@@ -42,6 +42,15 @@ def _backward(ctx, dh: Tensor, dlast: Tensor):
 
 
 _op.register_autograd(_backward, setup_context=_save)
+
+
+def _cuda(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    from sssm.ops.linear_scan.kernel import linear_scan_triton
+
+    return linear_scan_triton(a, b, h0)
+
+
+_op.register_kernel("cuda", _cuda)
 
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Vandermonde product: the convolution kernel of a diagonal state-space model.
 
-`reference.py` says what it means; `parallel.py` is one batched matrix product.  Only this file
-knows both.
+`reference.py` says what it means; `parallel.py` is one batched matrix product; `kernel.py` makes
+its powers on a GPU and stores none.  Only this file knows all of them.
 
 Source: Gu et al. 2022, "On the Parameterization and Initialization of Diagonal State Space
 Models", arXiv:2206.11893, eq. 6.
@@ -48,8 +48,22 @@ def _backward(ctx, dK: Tensor):
 
 
 _op.register_autograd(_backward, setup_context=_save)
-_op.register_kernel("cuda", parallel.vandermonde_parallel)
-_op_backward.register_kernel("cuda", parallel.vandermonde_backward)
+
+
+def _cuda(C: Tensor, dA: Tensor, length: int) -> Tensor:
+    from sssm.ops.vandermonde.kernel import vandermonde_triton
+
+    return vandermonde_triton(C, dA, length)
+
+
+def _cuda_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
+    from sssm.ops.vandermonde.kernel import vandermonde_backward_triton
+
+    return vandermonde_backward_triton(C, dA, dK)
+
+
+_op.register_kernel("cuda", _cuda)
+_op_backward.register_kernel("cuda", _cuda_backward)
 
 
 def vandermonde(C: Tensor, dA: Tensor, length: int) -> Tensor:

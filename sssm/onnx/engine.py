@@ -1,0 +1,183 @@
+"""An exported model, live, with numpy and onnxruntime alone.
+
+Decided here: how arrays get in and out without being made anew in every call, and how one file
+hears every rate.  The bank's matrices for a rate are worked out from the modes in its metadata.
+"""
+
+import functools
+import math
+import os
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from sssm.audio import Samples
+from sssm.engines.engine import Logits, State
+from sssm.onnx.card import OnnxCard
+from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
+from sssm.weights import ModelFileError
+
+FRAMES_HZ = 100
+KEPT_SHAPES = 8  # of calls, whose arrays are kept; a live stream has two or three
+SMALLEST = np.finfo(np.float32).tiny
+
+
+class OnnxModel:
+    """A file that `sssm export` wrote.
+
+    Args:
+        path: of unit `chunk` with its length left open, which hears every rate; or `frame`.
+
+    Raises:
+        ModelFileError: the file is damaged, or of another unit.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.session = open_session(Path(path))
+        try:
+            metadata = self.session.get_modelmeta().custom_metadata_map
+            self.card = OnnxCard.from_metadata(metadata)
+        except ValueError as error:
+            raise ModelFileError(f"{path}: {error}") from None
+        self.is_open = self.card.unit == "chunk" and isinstance(self._audio_length(), str)
+        if not self.is_open and self.card.unit != "frame":
+            wanted = "export it with --unit chunk, without --chunk-ms, to listen to it"
+            raise ModelFileError(f"{path}: a file of unit {self.card.unit}; {wanted}")
+        self.path = path
+
+    def at_rate(self, sample_rate_hz: int) -> "OnnxEngine":
+        """What runs it at this rate.
+
+        Raises:
+            ModelFileError: the file hears another rate alone.
+        """
+        rate = self.card.sample_rate_hz
+        if sample_rate_hz != rate and not (self.is_open and self.card.modes):
+            raise ModelFileError(f"{self.path}: hears {rate} Hz alone, not {sample_rate_hz} Hz")
+        return OnnxEngine(self, sample_rate_hz)
+
+    def _audio_length(self) -> int | str:
+        length: int | str = self.session.get_inputs()[0].shape[1]
+        return length
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """The file, ready to run on one thread.
+
+    Raises:
+        ModelFileError: there is no such file, or it is no ONNX model.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # optional inputs are meant
+    # Weights that are kept as int8 become float32 once, not in every call.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    try:
+        # Bytes, so that a file cannot name others to be read.
+        return onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except OSError as error:
+        raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except Exception as error:  # onnxruntime has many, with no class in common
+        reason = " ".join(str(error).split())[:120]
+        raise ModelFileError(f"{path}: not a whole ONNX model ({reason})") from None
+
+
+class _Bound(NamedTuple):
+    """Arrays of one shape of call, that the runtime reads and writes where they are."""
+
+    binding: Any
+    audio: NDArray[np.float32]
+    before: tuple[NDArray[Any], ...]  # states, one set to read
+    after: tuple[NDArray[Any], ...]  # and one to write
+    result: NDArray[np.float32]
+
+
+class OnnxEngine:
+    """See `sssm.engines.engine.Engine`."""
+
+    def __init__(self, model: OnnxModel, sample_rate_hz: int):
+        self._session, self._card, self._rate = model.session, model.card, sample_rate_hz
+        self._is_open = model.is_open
+        self._pattern = FRAMES_HZ // math.gcd(sample_rate_hz, FRAMES_HZ)
+        self._matrices: list[Matrices] = []
+        if sample_rate_hz != model.card.sample_rate_hz:
+            assert model.card.modes is not None
+            self._matrices = [
+                model.card.modes.matrices(sample_rate_hz, reading_lengths(sample_rate_hz, frame))
+                for frame in range(self._pattern)
+            ]
+        self._size = -(-sample_rate_hz // READINGS_HZ)  # samples of a reading, at most
+        self._local = threading.local()  # an engine may be shared by threads, its arrays may not
+
+    def init_state(self, rows: int) -> State:
+        return tuple(state.start(rows) for state in self._card.states)
+
+    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
+        place = ((before + 1) * FRAMES_HZ - 1) // self._rate
+        frames = ((before + x.shape[1] + 1) * FRAMES_HZ - 1) // self._rate - place
+        audio = self._aligned(x, before)
+        if self._is_open and self._pattern == 1:
+            return self._call(audio, frames, 0, state)
+        found = []
+        for frame, piece in enumerate(np.split(audio, frames, axis=1)):
+            logits, state = self._call(piece, 1, (place + frame) % self._pattern, state)
+            found.append(logits)
+        return np.concatenate(found, axis=1), state
+
+    def _call(self, audio: Samples, frames: int, turn: int, state: State) -> tuple[Logits, State]:
+        bound = self._bound(len(audio), frames, turn)
+        bound.audio[...] = audio
+        for to, part in zip(bound.before, state, strict=True):
+            to[...] = part
+        self._session.run_with_iobinding(bound.binding)
+        result = bound.result.copy()
+        if not self._is_open:  # scores alone: their logarithms are logits too
+            result = np.log(np.maximum(result, SMALLEST))
+        return result, tuple(part.copy() for part in bound.after)
+
+    def _bound(self, rows: int, frames: int, turn: int) -> _Bound:
+        if not hasattr(self._local, "bound"):
+            self._local.bound = functools.lru_cache(maxsize=KEPT_SHAPES)(self._bind)
+        bound: _Bound = self._local.bound(rows, frames, turn)
+        return bound
+
+    def _bind(self, rows: int, frames: int, turn: int) -> _Bound:
+        states, binding = self._card.states, self._session.io_binding()
+        bound = _Bound(
+            binding,
+            np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32),
+            self.init_state(rows),
+            self.init_state(rows),
+            np.zeros((rows, frames, len(self._card.labels)), np.float32),
+        )
+        inputs = {"audio": bound.audio}
+        if self._matrices:
+            inputs |= self._matrices[turn]._asdict()
+        inputs |= {state.input: part for state, part in zip(states, bound.before, strict=True)}
+        outputs = {"logits" if self._is_open else "scores": bound.result}
+        outputs |= {state.output: part for state, part in zip(states, bound.after, strict=True)}
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        return bound
+
+    def _aligned(self, x: Samples, before: int) -> Samples:
+        """Readings of one length, with zeros in front of those that are a sample shorter."""
+        if self._rate == self._size * READINGS_HZ:
+            return x
+        first, last = (
+            ((samples + 1) * READINGS_HZ - 1) // self._rate
+            for samples in (before, before + x.shape[1])
+        )
+        edges = np.arange(first, last + 1) * self._rate // READINGS_HZ - before
+        back = np.arange(self._size - 1, -1, -1)
+        index = np.maximum(edges[1:, None] - 1 - back, 0)
+        inside = back < np.diff(edges)[:, None]
+        return (x[:, index] * inside).reshape(len(x), -1)

@@ -1,0 +1,91 @@
+"""What every part of an exported model offers, and the parts that all models have.
+
+A part hears `count` elements of every row at once; any count gives the same numbers.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sssm.onnx.graph import Graph
+from sssm.onnx.recurrence import Recurrence, leaky
+from sssm.onnx.state import State
+
+Array = NDArray[np.float32]
+
+
+class Part(Protocol):
+    """A block, several, or what follows them.  States are given and returned in its own order."""
+
+    @property
+    def states(self) -> Sequence[State]:
+        """What it remembers."""
+
+    def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
+        """(batch count, H) -> the same, elements of a row side by side, and the next states."""
+
+
+class Mix:
+    """y + glu(W silu(v)): what a block does after its state-space model.
+
+    Args:
+        weight, bias: (H, 2H) and (2H,).
+    """
+
+    def __init__(self, weight: Array, bias: Array):
+        halves = slice(len(weight)), slice(len(weight), None)
+        self._value, self._gate = (
+            (np.ascontiguousarray(weight[:, half]), bias[half]) for half in halves
+        )
+
+    def add(self, g: Graph, y: str, v: str) -> str:
+        """Two maps, of values and of gates: to split one's result costs more."""
+        v = g.silu(v)
+        (weight, bias), (gate_weight, gate_bias) = self._value, self._gate
+        value = g.linear(v, g.weight(weight), g.constant(bias))
+        gate = g.sigmoid(g.linear(v, g.weight(gate_weight), g.constant(gate_bias)))
+        return g.add(y, g.multiply(value, gate))
+
+
+class Block:
+    """y + glu(W silu(ssm(norm(y)))), see `sssm.layers.block`."""
+
+    def __init__(self, ssm: Part | Recurrence, mix: Mix, channels: int):
+        self.states = ssm.states
+        self._ssm, self._mix = ssm, mix
+        self._ones = np.ones(channels, np.float32)
+
+    def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
+        v, after = self._ssm.hear(g, g.normalize(y, self._ones), states, count)
+        return self._mix.add(g, y, v), after
+
+
+class Pool:
+    """Norm and leaky mean, see `sssm.layers.leaky`."""
+
+    def __init__(self, decay: Array):
+        self._decay = decay
+        self.states = (State("pool", decay.shape),)
+
+    def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
+        H = len(self._decay)
+        if count == 1:
+            new = g.normalize(y, 1 - self._decay)
+            mean = g.add(g.multiply(states[0], g.constant(self._decay)), new)
+            return mean, [mean]
+        u = g.normalize(y, np.ones(H, np.float32))
+        before = g.unsqueeze(states[0], [1])
+        r, (mean,) = leaky("pool", self._decay).hear(g, u, [before], count)
+        return r, [g.reshape(mean, (-1, H))]
+
+
+def linear(layer: Any) -> tuple[Array, Array]:
+    """Weight (I, O) and bias (O,) of a torch layer."""
+    return array(layer.weight.T), array(layer.bias)
+
+
+def array(x: Any) -> Array:
+    """A torch tensor as numbers of its own."""
+    return np.array(x.detach().numpy(), np.float32, order="C")

@@ -1,0 +1,102 @@
+"""Proof that a file gives what torch gives, from states that have been used.
+
+Two rows run through the file at once, call after call: noise, and speech.  Torch runs in float64,
+so that all of the difference is the file's: torch's own float32 is off by as much, or more.
+"""
+
+import copy
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from sssm.audio import Samples
+from sssm.model import KeywordModel
+from sssm.onnx.card import OnnxCard
+from sssm.onnx.engine import open_session
+
+FRAMES_HZ = 100
+USED_FRAMES, COMPARED_FRAMES = 48, 304  # the first make the states used; 3 s of the others count
+TOLERANCE, TOLERANCE_INT8 = 1e-5, 1e-4
+DEMO = "demo.wav"
+SEED = 0
+
+
+class VerificationError(ValueError):
+    """A file does not give what torch gives; one line says by how much."""
+
+
+def verify(path: Path, card: OnnxCard, model: KeywordModel, tolerance: float) -> float:
+    """Largest difference of scores over three seconds of noise and of speech.
+
+    Args:
+        path: of the file.
+        card: of the file.
+        model: that the file was made from, at its own rate.
+        tolerance: that the difference may reach.
+
+    Raises:
+        VerificationError: it is larger.
+    """
+    x = sounds(card.sample_rate_hz)
+    exact = copy.deepcopy(model).double().at_rate(card.sample_rate_hz)
+    with torch.inference_mode():
+        wanted = exact(torch.from_numpy(x).double()[..., None])[0]
+    got = scores_of(path, card, x)
+    expected = wanted.softmax(dim=-1).numpy()[:, : got.shape[1]]
+    difference = float(np.abs(got - expected)[:, USED_FRAMES:].max())
+    if not difference <= tolerance:  # NaN too
+        raise VerificationError(
+            f"the file's scores differ from torch's by {difference:.1e}, more than {tolerance:.0e}"
+        )
+    return difference
+
+
+def scores_of(path: Path, card: OnnxCard, x: Samples) -> NDArray[np.float32]:
+    """(rows, frames, classes) of the decisions of a file, hearing (rows, samples) call by call."""
+    session = open_session(path)
+    names = [output.name for output in session.get_outputs()]
+    sizes, at, found = _calls(card, session.get_inputs()[0].shape[1]), 0, []
+    state = {s.input: s.start(len(x)) for s in card.states}
+    while at + sizes[0] <= x.shape[1]:
+        result = session.run(None, {"audio": x[:, at : at + sizes[0]], **state})
+        given = dict(zip(names, result, strict=True))
+        state = {s.input: given[s.output] for s in card.states}
+        if given.get("ready", True):
+            found.append(given["scores"])
+        at += sizes[0]
+        sizes = [*sizes[1:], sizes[0]]
+    return np.concatenate(found, axis=1)
+
+
+def sounds(sample_rate_hz: int) -> Samples:
+    """(2, samples): noise whose level changes, and speech, said at two levels."""
+    n = -(-(USED_FRAMES + COMPARED_FRAMES) * sample_rate_hz // FRAMES_HZ)
+    random = np.random.default_rng(SEED)
+    level = 0.02 + 0.3 * np.abs(np.sin(np.arange(n) * 2 * np.pi / sample_rate_hz))
+    noise = level * random.standard_normal(n)
+    said, rate = soundfile.read(_demo(), dtype="float32")
+    said = soxr.resample(said, rate, sample_rate_hz)
+    speech = np.concatenate([said, 0.1 * said])
+    return np.stack([noise, np.resize(speech, n)]).astype(np.float32)
+
+
+def _calls(card: OnnxCard, samples: int | str) -> Sequence[int]:
+    """Samples of one call after the other; where the length is open, all kinds of lengths."""
+    if isinstance(samples, int):
+        return [samples]
+    return [frames * card.sample_rate_hz // FRAMES_HZ for frames in (1, 5, 16, 1, 21, 8)]
+
+
+def _demo() -> Path:
+    """The spoken word that comes with the package."""
+    folders = (Path(str(resources.files("sssm"))) / "assets", Path(__file__).parents[2] / "assets")
+    for folder in folders:
+        if (folder / DEMO).is_file():
+            return folder / DEMO
+    raise FileNotFoundError(f"{DEMO} did not come with this installation")

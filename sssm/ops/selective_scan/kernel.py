@@ -1,0 +1,297 @@
+"""Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
+
+A program of one warp holds the states of 16 channels in registers, N lines of 16, and walks over
+time; what it reads of later elements is on its way while it computes.  Decays are powers of two,
+which is what the hardware has.
+
+Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
+each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
+at once from their own first state.  The backward does the same in the other direction.
+
+The forward keeps the state before every `mark` elements.  The backward makes the states between two
+marks again, in scratch memory that stays in a cache, and walks back over them.  Sums over channels,
+rows and chunks are partial sums of each program, added up by PyTorch in one order.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sssm.ops.flush import TINY
+from sssm.ops.kernels import PREFETCH, chunk_length, on_its_device, state_type
+from sssm.ops.linear_scan.kernel import carried
+
+BLOCK = 16
+"""Channels of one program: enough programs for a GPU, few partial sums of dB and dC."""
+
+LOG2_E = 1 / math.log(2)
+
+
+@triton.jit
+def _power(x, STATE: tl.constexpr):
+    """2^x; Triton has it in float32 only."""
+    return tl.exp2(x) if tl.float32 == STATE else tl.exp(x * 0.6931471805599453)
+
+
+@triton.jit
+def _open(z, STATE: tl.constexpr):
+    """The logistic function, so that SiLU(z) = z open(z); no smaller than 2^-126."""
+    return 1 / (1 + _power(tl.minimum(-1.4426950408889634 * z, 126), STATE))
+
+
+@triton.jit
+def _flush(h, TINY: tl.constexpr):
+    return tl.where(tl.abs(h) < TINY, 0, h)
+
+
+@triton.jit
+def _scan_kernel(
+    x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
+    leak, length, channels, N, chunk,
+    OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, TINY: tl.constexpr,
+    MARK: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr, PREFETCH: tl.constexpr,
+):  # fmt: skip
+    """One chunk of a block of channels: its last state, and with OUTPUT y and the marks."""
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    n = tl.arange(0, LINES)
+    tile = n[:, None] * channels + d[None, :]
+    inside = (n[:, None] < N) & (d[None, :] < channels)
+    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    edge = (row * tl.num_programs(1) + part) * N * channels
+    h = tl.zeros((LINES, BLOCK), STATE)
+    if OUTPUT:
+        h = tl.load(start_ptr + edge + tile, mask=inside, other=0)
+    D = tl.load(D_ptr + d, mask=d < channels, other=0).to(STATE)
+    for t in tl.range(part * chunk, min(part * chunk + chunk, length), num_stages=PREFETCH):
+        at = row * length + t
+        x = tl.load(x_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+        dt = tl.load(dt_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+        B = tl.load(B_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+        if t % MARK == 0:
+            h = _flush(h, TINY)
+            if OUTPUT:
+                mark = row * tl.cdiv(length, MARK) + t // MARK
+                tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
+        h = _power(dt[None, :] * A - leak, STATE) * h + (dt * x)[None, :] * B[:, None]
+        if OUTPUT:
+            C = tl.load(C_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+            y = tl.sum(h * C[:, None], axis=0) + D * x
+            if GATE:
+                z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+                y *= z * _open(z, STATE)
+            tl.store(y_ptr + at * channels + d, y, mask=d < channels)
+    tl.store(last_ptr + edge + tile, _flush(h, TINY), mask=inside)
+
+
+@triton.jit
+def _adjoint_summary_kernel(
+    dt_ptr, A_ptr, C_ptr, z_ptr, dy_ptr, last_ptr, leak, length, channels, N, chunk,
+    GATE: tl.constexpr, STATE: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
+    PREFETCH: tl.constexpr,
+):  # fmt: skip
+    """What the outputs of one chunk add to the gradient of the state before it."""
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    n = tl.arange(0, LINES)
+    tile = n[:, None] * channels + d[None, :]
+    inside = (n[:, None] < N) & (d[None, :] < channels)
+    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    dh = tl.zeros((LINES, BLOCK), STATE)
+    end = min(part * chunk + chunk, length)
+    for back in tl.range(0, end - part * chunk, num_stages=PREFETCH):
+        at = row * length + end - 1 - back
+        dt = tl.load(dt_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+        dy = tl.load(dy_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+        C = tl.load(C_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+        if GATE:
+            z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            dy *= z * _open(z, STATE)
+        dh = _power(dt[None, :] * A - leak, STATE) * (dh + dy[None, :] * C[:, None])
+    edge = (row * tl.num_programs(1) + part) * N * channels
+    tl.store(last_ptr + edge + tile, dh, mask=inside)
+
+
+@triton.jit
+def _backward_kernel(
+    x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, marks_ptr, dy_ptr, start_ptr, scratch_ptr,
+    dx_ptr, ddt_ptr, dA_ptr, dB_ptr, dC_ptr, dD_ptr, dz_ptr, dh_ptr,
+    leak, length, channels, N, chunk,
+    GATE: tl.constexpr, STATE: tl.constexpr, MARK: tl.constexpr, LINES: tl.constexpr,
+    BLOCK: tl.constexpr, PREFETCH: tl.constexpr,
+):  # fmt: skip
+    """One chunk of a block of channels, from its last mark to its first."""
+    row, part, block = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
+    d = block * BLOCK + tl.arange(0, BLOCK)
+    n = tl.arange(0, LINES)
+    tile = n[:, None] * channels + d[None, :]
+    inside = (n[:, None] < N) & (d[None, :] < channels)
+    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    place = row * tl.num_programs(1) + part
+    edge = place * N * channels
+    dh = tl.load(start_ptr + edge + tile, mask=inside, other=0)
+    dA = tl.zeros((LINES, BLOCK), STATE)
+    dD = tl.zeros((BLOCK,), STATE)
+    D = tl.load(D_ptr + d, mask=d < channels, other=0).to(STATE)
+    states = scratch_ptr + (place * tl.num_programs(2) + block) * (MARK + 1) * LINES * BLOCK
+    states += n[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
+    marks = tl.cdiv(min(part * chunk + chunk, length) - part * chunk, MARK)
+    for back_mark in range(0, marks):
+        mark = part * (chunk // MARK) + marks - 1 - back_mark
+        first = mark * MARK
+        size = min(MARK, length - first)
+        at = (row * tl.cdiv(length, MARK) + mark) * N * channels
+        h = tl.load(marks_ptr + at + tile, mask=inside, other=0)
+        tl.debug_barrier()  # until all threads are done with the states of the mark before
+        tl.store(states, h)
+        for s in tl.range(0, size, num_stages=PREFETCH):
+            at = row * length + first + s
+            x = tl.load(x_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            dt = tl.load(dt_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            B = tl.load(B_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+            h = _power(dt[None, :] * A - leak, STATE) * h + (dt * x)[None, :] * B[:, None]
+            tl.store(states + (s + 1) * LINES * BLOCK, h)
+        tl.debug_barrier()  # until all states are there
+        for back in tl.range(0, size, num_stages=PREFETCH):
+            s = size - 1 - back
+            at = row * length + first + s
+            x = tl.load(x_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            dt = tl.load(dt_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            dy = tl.load(dy_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+            B = tl.load(B_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+            C = tl.load(C_ptr + at * N + n, mask=n < N, other=0).to(STATE)
+            before = tl.load(states + s * LINES * BLOCK)
+            after = tl.load(states + (s + 1) * LINES * BLOCK)
+            if GATE:
+                z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
+                gate = _open(z, STATE)
+                y = tl.sum(after * C[:, None], axis=0) + D * x
+                dz = dy * y * gate * (1 + z * (1 - gate))
+                tl.store(dz_ptr + at * channels + d, dz, mask=d < channels)
+                dy *= z * gate
+            partial = ((block * tl.num_programs(0) + row) * length + first + s) * N + n
+            tl.store(dC_ptr + partial, tl.sum(after * dy[None, :], axis=1), mask=n < N)
+            dh += dy[None, :] * C[:, None]
+            tl.store(dB_ptr + partial, tl.sum(dh * (dt * x)[None, :], axis=1), mask=n < N)
+            du = tl.sum(dh * B[:, None], axis=0)
+            dh *= _power(dt[None, :] * A - leak, STATE)
+            slope = dh * before
+            dA += slope * dt[None, :]
+            # A is in base 2, its gradients in base e.
+            ddt = du * x + tl.sum(slope * A, axis=0) * 0.6931471805599453
+            tl.store(ddt_ptr + at * channels + d, ddt, mask=d < channels)
+            tl.store(dx_ptr + at * channels + d, du * dt + dy * D, mask=d < channels)
+            dD += dy * x
+    tl.store(dh_ptr + edge + tile, dh, mask=inside)
+    tl.store(dA_ptr + edge + tile, dA, mask=inside)
+    tl.store(dD_ptr + place * channels + d, dD, mask=d < channels)
+
+
+@on_its_device
+def selective_scan_triton(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
+    h0: Tensor, leak: float, mark: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """y, the last state, and the states before every `mark` elements (batch, marks, N, D).
+
+    Same contract as `sssm.ops.selective_scan.selective_scan` for lengths of at least 1; the state
+    and the marks are at least float32 inside.
+    """
+    batch, length, channels = x.shape
+    N, blocks = A.shape[1], triton.cdiv(channels, BLOCK)
+    x, dt, B, C, D = (t.contiguous() for t in (x, dt, B, C, D))
+    z = None if z is None else z.contiguous()
+    rate, start, bits = _lines(A) * LOG2_E, _lines(h0), leak * LOG2_E
+    chunk = chunk_length(length, batch * blocks)
+    chunks = triton.cdiv(length, chunk)
+    y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
+    marks = rate.new_empty(batch, triton.cdiv(length, mark), N, channels)
+
+    def run(starts: Tensor, *, output: bool) -> None:
+        _scan_kernel[batch, chunks, blocks](
+            x, dt, rate, B, C, D, z, starts, y, marks, last, bits, length, channels, N, chunk,
+            OUTPUT=output, GATE=z is not None, TINY=TINY, MARK=mark, PREFETCH=PREFETCH,
+            **_sizes(rate),
+        )  # fmt: skip
+
+    starts = start[:, None]
+    if y.numel() and chunks > 1:
+        run(starts, output=False)
+        starts = _carried(_decays(dt, rate, bits, chunk), last, start)
+    if y.numel():
+        run(starts, output=True)
+    return y, _columns(last[:, -1], h0), marks
+
+
+@on_its_device
+def selective_scan_backward_triton(
+    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
+    leak: float, mark: int, marks: Tensor, dy: Tensor, dh: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of x, dt, A, B, C, D, z (of no elements where there is none) and h0."""
+    batch, length, channels = x.shape
+    N, blocks = A.shape[1], triton.cdiv(channels, BLOCK)
+    x, dt, B, C, D, dy, marks = (t.contiguous() for t in (x, dt, B, C, D, dy, marks))
+    z = None if z is None else z.contiguous()
+    rate, end, bits = _lines(A) * LOG2_E, _lines(dh), leak * LOG2_E
+    chunk = chunk_length(length, batch * blocks)
+    chunks = triton.cdiv(length, chunk)
+    starts = end[:, None]
+    if chunks > 1:
+        last = rate.new_empty(batch, chunks, N, channels)
+        _adjoint_summary_kernel[batch, chunks, blocks](
+            dt, rate, C, z, dy, last, bits, length, channels, N, chunk,
+            GATE=z is not None, PREFETCH=PREFETCH, **_sizes(rate),
+        )  # fmt: skip
+        decay = _decays(dt, rate, bits, chunk)
+        starts = _carried(decay.flip(1), last.flip(1), end).flip(1)
+    scratch = rate.new_empty(batch, chunks, blocks, mark + 1, triton.next_power_of_2(N), BLOCK)
+    dx, ddt, dz = torch.empty_like(x), torch.empty_like(dt), torch.empty_like(x[:0])
+    if z is not None:
+        dz = torch.empty_like(z)
+    dB, dC = (rate.new_empty(blocks, batch, length, N) for _ in range(2))
+    dA, dh0 = (rate.new_empty(batch, chunks, N, channels) for _ in range(2))
+    dD = rate.new_empty(batch, chunks, channels)
+    if x.numel():
+        _backward_kernel[batch, chunks, blocks](
+            x, dt, rate, B, C, D, z, marks, dy, starts, scratch,
+            dx, ddt, dA, dB, dC, dD, dz, dh0, bits, length, channels, N, chunk,
+            GATE=z is not None, MARK=mark, PREFETCH=PREFETCH, **_sizes(rate),
+        )  # fmt: skip
+    return (
+        dx, ddt, _columns(dA.sum(dim=(0, 1)), A), dB.sum(dim=0).to(B.dtype),
+        dC.sum(dim=0).to(C.dtype), dD.sum(dim=(0, 1)).to(D.dtype), dz, _columns(dh0[:, 0], dh),
+    )  # fmt: skip
+
+
+def _sizes(A: Tensor) -> dict[str, object]:
+    """Tile of a program, and as many warps as leave a thread eight states."""
+    lines = triton.next_power_of_2(A.shape[0])
+    warps = min(8, max(1, lines * BLOCK // 256))
+    return {"STATE": state_type(A), "LINES": lines, "BLOCK": BLOCK, "num_warps": warps}
+
+
+def _lines(m: Tensor) -> Tensor:
+    """(..., D, N) -> (..., N, D), at least float32: neighbouring threads read neighbours."""
+    return m.to(torch.promote_types(m.dtype, torch.float32)).mT.contiguous()
+
+
+def _columns(m: Tensor, like: Tensor) -> Tensor:
+    """Inverse of `_lines`, in the precision of `like`."""
+    return m.mT.to(like.dtype).clone(memory_format=torch.contiguous_format)
+
+
+def _decays(dt: Tensor, rate: Tensor, leak: float, chunk: int) -> Tensor:
+    """What is left of a state after each chunk, (batch, chunks, N, D)."""
+    steps = dt.to(rate.dtype).split(chunk, dim=1)
+    time = torch.stack([piece.sum(dim=1) for piece in steps], dim=1)[:, :, None]
+    count = torch.tensor([piece.shape[1] for piece in steps], device=dt.device)[:, None, None]
+    return torch.exp2(time * rate - leak * count)
+
+
+def _carried(decay: Tensor, last: Tensor, h0: Tensor) -> Tensor:
+    """States before each chunk (batch, chunks, N, D)."""
+    return carried(decay.flatten(2), last.flatten(2), h0.flatten(1)).unflatten(2, decay.shape[2:])

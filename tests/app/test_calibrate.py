@@ -1,0 +1,169 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from app.cli import cli
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from sssm.spotter import KeywordSpotter
+from sssm.thresholds import read_thresholds
+from sssm.weights import ModelCard, save_model
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def nervous_model(tmp_path_factory):
+    """Untrained, with a head that is sure of something all the time."""
+    config = ModelConfig(
+        labels=("yes", "no", "_unknown_"), bands=8, channels=8, state_size=2, depth=1
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = KeywordModel(config)
+        torch.nn.init.normal_(model.head.weight, std=1.5)
+    path = tmp_path_factory.mktemp("model") / "nervous.safetensors"
+    card = ModelCard(config=config, training_data="none", licence="none", accuracy={})
+    save_model(path, model, card)
+    return path
+
+
+@pytest.fixture(scope="module")
+def noises(tmp_path_factory):
+    """Twenty-four seconds of bursts at two rates, in a folder and one below it."""
+    folder = tmp_path_factory.mktemp("noises")
+    rng = np.random.default_rng(0)
+    (folder / "deep").mkdir()
+    for name, rate in (("a.wav", 16_000), ("deep/b.flac", 8_000)):
+        loud = np.repeat(10 ** rng.uniform(-4, -0.5, size=48), rate // 4)
+        soundfile.write(folder / name, loud * rng.standard_normal(len(loud)) * 0.3, rate)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    rng = np.random.default_rng(1)
+    for word in ("yes", "other"):
+        (folder / word).mkdir()
+        for n in range(3):
+            burst = rng.standard_normal(8_000) * 0.2 * np.hanning(8_000)
+            soundfile.write(folder / word / f"{n}.wav", burst, RATE)
+    return folder
+
+
+@pytest.fixture
+def calibrate(nervous_model):
+    def run(*arguments):
+        model = ("--model", nervous_model)
+        return CliRunner().invoke(cli, ["calibrate", *map(str, (*model, *arguments))])
+
+    return run
+
+
+def live_detections(model, thresholds, folder):
+    spotter = KeywordSpotter.load(model, thresholds=thresholds)
+    found = 0
+    for path in folder.rglob("*.*"):
+        x, rate = soundfile.read(path, dtype="float32")
+        found += len(spotter.stream(rate).push(x))
+    return found
+
+
+def test_what_is_live_keeps_to_the_rate(calibrate, nervous_model, noises, tmp_path):
+    out = tmp_path / "thresholds.json"
+    low = dict.fromkeys(("yes", "no"), 0.2)
+    assert live_detections(nervous_model, low, noises) > 3
+    allowed = 3  # in 24 s
+    result = calibrate("--negatives", noises, "--out", out, "--false-accepts-per-hour", 451)
+    assert result.exit_code == 0, result.output
+    spotter = KeywordSpotter.load(nervous_model)
+    thresholds = read_thresholds(out, fingerprint=spotter.fingerprint)
+    assert set(thresholds) == {"yes", "no"}
+    assert live_detections(nervous_model, thresholds, noises) <= allowed
+    assert "heard 0.01 h" in result.stdout
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_with_recordings_of_words_it_says_what_is_missed(
+    calibrate, nervous_model, noises, words, tmp_path
+):
+    out = tmp_path / "thresholds.json"
+    result = calibrate("--negatives", noises, "--positives", words, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "misses to expect" in result.stdout
+    assert "of 3)" in result.stdout
+    assert "no recording" in result.stdout  # of "no"
+    assert "cannot tell 0.5 false accepts an hour from none" in result.stderr
+    content = json.loads(out.read_text())
+    assert all(0 < x <= 1 for x in content["thresholds"].values())
+    assert live_detections(nervous_model, content["thresholds"], noises) == 0
+
+
+def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "good.wav").write_bytes((noises / "a.wav").read_bytes())
+    (folder / "bad.wav").write_bytes(b"RIFF, or not")
+    out = tmp_path / "t.json"
+    result = calibrate("--negatives", folder, "--out", out)
+    assert result.exit_code == 1
+    assert "bad.wav" in result.stderr.splitlines()[-1]
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("make", ["nothing", "empty", "silent"])
+def test_where_nothing_is_heard_no_thresholds_are_written(calibrate, tmp_path, make):
+    folder = tmp_path / "folder"
+    if make != "nothing":
+        folder.mkdir()
+    if make == "silent":
+        soundfile.write(folder / "x.wav", np.zeros(0), RATE)
+    out = tmp_path / "t.json"
+    result = calibrate("--negatives", folder, "--out", out)
+    assert result.exit_code == 1
+    assert "no thresholds were chosen" in result.stderr
+    assert not out.exists()
+    assert "Traceback" not in result.output
+
+
+def test_positives_without_a_keyword_are_told(calibrate, noises, tmp_path):
+    (tmp_path / "words" / "else").mkdir(parents=True)
+    out = tmp_path / "t.json"
+    result = calibrate("--negatives", noises, "--positives", tmp_path / "words", "--out", out)
+    assert result.exit_code == 1
+    assert "named by a keyword (yes, no)" in result.stderr
+    assert out.is_file()
+
+
+def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
+    nowhere = tmp_path / "no" / "t.json"
+    result = calibrate("--negatives", noises, "--out", nowhere)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    result = calibrate("--negatives", noises, "--out", tmp_path / "t", "--model", "none-such")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+
+
+def test_a_file_that_cannot_be_written_is_told(calibrate, noises, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sssm.thresholds.write_thresholds", full)
+    result = calibrate("--negatives", noises, "--out", tmp_path / "t.json")
+    assert result.exit_code == 1
+    assert "no space left on device, so the thresholds are only printed" in result.stderr
+    assert "threshold" in result.stdout
+
+
+def test_without_matplotlib_there_is_no_picture(calibrate, noises, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    result = calibrate("--negatives", noises, "--out", tmp_path / "t.json")
+    assert result.exit_code == 0
+    assert "matplotlib is not installed" in result.stderr
+    assert not (tmp_path / "t.png").exists()

@@ -1,0 +1,155 @@
+"""Exported files live: the same spotter, the same numbers, at every rate, and no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sounds import chirps, sensitive
+
+from sssm.onnx.engine import OnnxModel
+from sssm.onnx.export import Export, export_model
+from sssm.spotter import KeywordSpotter
+from sssm.weights import ModelFileError, fingerprint, load_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def exported(path: Path, to: Path, **wanted) -> Path:
+    model, card = load_model(path)
+    export_model(model, card, fingerprint(path), to, Export(**wanted))
+    return to
+
+
+@pytest.fixture(scope="module")
+def files(model_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("engine")
+    path = sensitive(model_file, folder)
+    chunk = exported(path, folder / "chunk.onnx", unit="chunk")
+    return path, chunk, exported(path, folder / "frame.onnx")
+
+
+@pytest.fixture(scope="module")
+def spotters(files):
+    return [KeywordSpotter.load(file) for file in files]
+
+
+@pytest.mark.parametrize("rate", [6_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+def test_every_rate_and_cut_gives_torchs_scores(spotters, rate):
+    x = chirps(1.5, rate)
+    wanted = spotters[0].stream(rate).push_scores(x)
+    stream, found, at = spotters[1].stream(rate), [], 0
+    for size in (1, rate // 100, rate // 3, 7, len(x)):
+        found.append(stream.push_scores(x[at : at + size]))
+        at += size
+    np.testing.assert_allclose(np.concatenate(found), wanted, atol=1e-4)
+
+
+def test_the_same_is_heard(spotters):
+    x = np.concatenate([chirps(4.0, 16_000, seed) for seed in range(4)])
+    wanted = spotters[0].stream().push(x)
+    assert len(wanted) > 3
+    for spotter in spotters[1:]:
+        heard = spotter.stream().push(x)
+        assert [(h.keyword, h.time_s) for h in heard] == [(w.keyword, w.time_s) for w in wanted]
+    assert spotters[1].fingerprint == spotters[0].fingerprint
+    assert spotters[1].labels == spotters[0].labels
+
+
+def test_many_streams_are_each_alone(spotters):
+    x = np.stack([chirps(0.5, 16_000, seed) for seed in range(7)])
+    together = spotters[1].batch(7).push_scores(x)
+    for row in range(7):
+        alone = spotters[1].stream().push_scores(x[row])
+        np.testing.assert_allclose(together[row], alone, atol=1e-5)
+
+
+def test_a_snapshot_goes_on(spotters):
+    x = chirps(1.0, 44_100)
+    stream = spotters[1].stream(44_100)
+    stream.push(x[:20_011])
+    again = spotters[1].restore(stream.snapshot())
+    np.testing.assert_array_equal(again.push_scores(x[20_011:]), stream.push_scores(x[20_011:]))
+
+
+def test_a_state_is_a_value(files):
+    engine = OnnxModel(files[1]).at_rate(16_000)
+    x = chirps(0.1, 16_000)[None]
+    _, state = engine.run(x, 0, engine.init_state(1))
+    kept = [part.copy() for part in state]
+    first, _ = engine.run(x, 1_600, state)
+    assert all(map(np.array_equal, state, kept))
+    again, _ = engine.run(x, 1_600, state)
+    np.testing.assert_array_equal(again, first)
+
+
+def test_silence_decays_to_exact_zero(files):
+    engine = OnnxModel(files[1]).at_rate(16_000)
+    _, state = engine.run(chirps(0.64, 16_000)[None], 0, engine.init_state(1))
+    for _ in range(100):
+        _, state = engine.run(np.zeros((1, 10_240), np.float32), 0, state)
+    bank, gain, *_ = state
+    assert not bank.any()
+    assert not gain.any()
+
+
+def test_no_torch_is_loaded(files):
+    code = (
+        "import sys, numpy as np; from sssm import KeywordSpotter\n"
+        f"stream = KeywordSpotter.load({str(files[1])!r}).stream(48_000)\n"
+        "stream.push(np.zeros(9_600, np.float32))\n"
+        "print({'torch', 'numba', 'onnx', 'scipy'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "set()\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "not a whole ONNX model"), (b"no model", "not a whole ONNX model"), (None, "no such")],
+)
+def test_a_damaged_file_is_one_line(tmp_path, content, message):
+    path = tmp_path / "damaged.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=message) as failure:
+        KeywordSpotter.load(path)
+    assert "\n" not in str(failure.value)
+    assert str(path) in str(failure.value)
+
+
+def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
+    import onnx
+
+    def changed(key, value):
+        model = onnx.load(files[1])
+        for entry in list(model.metadata_props):
+            if entry.key == key:
+                model.metadata_props.remove(entry)
+        if value is not None:
+            model.metadata_props.add(key=key, value=value)
+        onnx.save(model, tmp_path / "changed.onnx")
+        return tmp_path / "changed.onnx"
+
+    for key, value, message in (
+        ("format_version", "2", "format version 2"),
+        ("format_version", None, "not a model of sssm"),
+        ("labels", None, "labels is missing"),
+        ("labels", "[", "not JSON"),
+        ("more", "1", "more is unknown"),
+        ("states", "[1]", "damaged"),
+        ("detector", '{"release": 7}', "its detector is damaged"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            KeywordSpotter.load(changed(key, value))
+
+
+def test_a_file_that_cannot_listen_says_which_can(files, tmp_path, spotters):
+    sample = exported(files[0], tmp_path / "s.onnx", unit="chunk", frames=2)
+    with pytest.raises(ModelFileError, match="--unit chunk"):
+        KeywordSpotter.load(sample)
+    with pytest.raises(ModelFileError, match="hears 16000 Hz alone"):
+        spotters[2].stream(48_000)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from sssm.ops.compiled import compiled
+from sssm.ops.exp2 import exp2
+
+
+@compiled
+def powers(x, y):
+    for k in range(x.shape[0]):
+        y[k] = exp2(x[k])
+
+
+def of(x):
+    y = np.empty_like(x)
+    powers(x, y)
+    return y
+
+
+def test_it_is_a_power_of_two_to_one_unit_in_the_last_place():
+    x = np.linspace(-126, 127, 1_000_003).astype(np.float32)
+    truth = np.exp2(x.astype(np.float64))
+    assert np.max(np.abs(of(x) / truth - 1)) < np.finfo(np.float32).eps
+
+
+def test_whole_powers_are_exact():
+    x = np.arange(-126, 128).astype(np.float32)
+    assert np.array_equal(of(x), np.exp2(x))
+
+
+@pytest.mark.parametrize("x", [-127.0, -1e9, -np.inf])
+def test_far_down_it_is_zero(x):
+    assert of(np.array([x], np.float32)) == 0
+
+
+def test_what_is_not_a_number_stays_so():
+    assert np.isnan(of(np.array([np.nan], np.float32)))
+
+
+def test_float64_is_the_library_s():
+    x = np.linspace(-1_000, 100, 1_001)
+    np.testing.assert_allclose(of(x), np.exp2(x), rtol=1e-15)
+
+
+def test_it_is_the_same_outside_of_compiled_code():
+    assert exp2(3.0) == 8

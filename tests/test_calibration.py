@@ -1,0 +1,269 @@
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from sssm.calibration import (
+    HIGHEST,
+    LOWEST,
+    best_point,
+    choose,
+    curve,
+    logit,
+    measurable,
+    settle,
+    shifted,
+    threshold_grid,
+)
+from sssm.det import save_det, save_rates
+from sssm.detector import Detector
+from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
+from sssm.traces import Fired, Traces
+
+LABELS = ("yes", "_unknown_", "no", "up", "_silence_")
+KEYWORDS = ("yes", "no", "up")
+
+
+# Intervals.
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # Garwood's table, as in Johnson, Kotz and Kemp, and 0.5 * chi2.ppf of SciPy.
+    [(0, 0.0, 3.6889), (1, 0.0253, 5.5716), (10, 4.7954, 18.3904), (100, 81.3640, 121.6268)],
+)
+def test_poisson_interval_is_garwoods(count, low, high):
+    assert poisson_interval(count) == pytest.approx((low, high), abs=2e-4)
+
+
+@pytest.mark.parametrize(("count", "upper"), [(0, 2.9957), (1, 4.7439), (8, 14.4346)])
+def test_poisson_upper_is_one_sided(count, upper):
+    assert poisson_upper(count) == pytest.approx(upper, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "trials", "low", "high"),
+    # beta.ppf of SciPy.
+    [(0, 10, 0.0, 0.3085), (1, 10, 0.0025, 0.4450), (10, 10, 0.6915, 1.0),
+     (30, 1_000, 0.0203, 0.0426), (0, 0, 0.0, 1.0)],
+)  # fmt: skip
+def test_binomial_interval_is_cloppers_and_pearsons(count, trials, low, high):
+    assert binomial_interval(count, trials) == pytest.approx((low, high), abs=2e-4)
+
+
+def test_intervals_have_the_tails_that_they_promise():
+    low, high = binomial_interval(7, 50)
+    tail = [math.comb(50, n) * high**n * (1 - high) ** (50 - n) for n in range(8)]
+    assert sum(tail) == pytest.approx(0.025, abs=1e-9)
+    head = [math.comb(50, n) * low**n * (1 - low) ** (50 - n) for n in range(7, 51)]
+    assert sum(head) == pytest.approx(0.025, abs=1e-9)
+
+
+# Traces: the detector heard again.
+
+
+def some_scores(frames, rng):
+    """(frames, labels) that rise and fall slowly."""
+    walk = np.cumsum(rng.standard_normal((frames, len(LABELS))), axis=0) * 0.7
+    walk -= walk.mean(axis=0) if frames else 0
+    powers = np.exp(walk - walk.max(axis=1, keepdims=True, initial=-99))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def live(detector, recordings):
+    """What the detector says of each recording from its start to its end."""
+    return [
+        Fired(number, round(event.time_s * 100), event.keyword)
+        for number, scores in enumerate(recordings)
+        for _, event in detector.run(scores[None], detector.init_state(1))[0]
+    ]
+
+
+def traced(detector, recordings, lowest, rng):
+    """The same recordings in pieces."""
+    traces = Traces(detector, lowest)
+    for scores in recordings:
+        trace, cut = traces.begin(), int(rng.integers(len(scores) + 1))
+        smoothed = [trace.push(scores[:cut]), trace.push(scores[cut:])]
+        assert sum(map(len, smoothed)) == len(scores)
+    return traces
+
+
+@pytest.mark.parametrize("refractory", [0, 1, 40])
+@pytest.mark.parametrize("min_frames", [1, 3])
+@pytest.mark.parametrize(("smoothing", "release"), [(0.0, 0.5), (0.7, 0.6), (0.7, 0.0), (0.5, 1.0)])
+def test_traces_say_what_the_live_detector_says(smoothing, release, min_frames, refractory):
+    rng = np.random.default_rng([min_frames, refractory, int(10 * release)])
+    settings = {"smoothing": smoothing, "release": release, "min_frames": min_frames}
+    detector = Detector(labels=LABELS, refractory=refractory, **settings)
+    recordings = [some_scores(frames, rng) for frames in (400, 0, 3, 700)]
+    traces = traced(detector, recordings, 0.2, rng)
+    for thresholds in ((0.2, 0.2, 0.2), (0.9, 0.5, 0.3), (0.7, 0.7, 1.0)):
+        named = dict(zip(KEYWORDS, thresholds, strict=True))
+        want = live(dataclasses.replace(detector, thresholds=named), recordings)
+        assert traces.fired(named) == want
+        assert want or thresholds[2] == 1.0
+    assert traces.frames == [400, 0, 3, 700]
+    assert traces.hours == pytest.approx(1_103 / 360_000)
+
+
+def test_traces_say_what_each_keyword_would_do_alone():
+    rng = np.random.default_rng(1)
+    detector = Detector(labels=LABELS, min_frames=2)
+    recordings = [some_scores(500, rng) for _ in range(3)]
+    want = []
+    for keyword in KEYWORDS:
+        alone = Detector(labels=(keyword,), min_frames=2, thresholds={keyword: 0.4})
+        column = LABELS.index(keyword)
+        want += live(alone, [scores[:, [column]] for scores in recordings])
+    assert traced(detector, recordings, 0.1, rng).fired_alone(0.4) == sorted(want)
+
+
+def test_traces_keep_little_of_quiet():
+    traces = Traces(Detector(labels=LABELS, smoothing=0.7, min_frames=3), 0.2)
+    quiet = np.full((10_000, len(LABELS)), 0.01, np.float32)
+    quiet[5_000:5_050, 0] = 1
+    traces.begin().push(quiet)
+    assert traces.fired(dict.fromkeys(KEYWORDS, 0.5)) == [Fired(0, 5_004, "yes")]
+    assert len(traces._kept().frame) < 100
+
+
+def test_traces_of_nothing_say_nothing():
+    traces = Traces(Detector(labels=LABELS), 0.2)
+    assert traces.fired(dict.fromkeys(KEYWORDS, 0.5)) == [] == traces.fired_alone(0.5)
+    assert traces.hours == 0
+
+
+def test_traces_refuse_what_they_have_not_kept():
+    traces = Traces(Detector(labels=LABELS), 0.2)
+    with pytest.raises(ValueError, match=r"no threshold below 0\.2"):
+        traces.fired(dict.fromkeys(KEYWORDS, 0.5) | {"up": 0.1})
+    with pytest.raises(ValueError, match=r"no threshold below 0\.2"):
+        traces.fired_alone(0.19)
+    with pytest.raises(ValueError, match="a threshold for each of yes, no, up"):
+        traces.fired({"yes": 0.5})
+    with pytest.raises(ValueError, match="in \\(0, 1\\]"):
+        Traces(Detector(labels=LABELS), 0.0)
+
+
+def test_a_long_excursion_beside_short_ones_is_heard_too(monkeypatch):
+    """Rows go together while their array is small; a single one may be larger."""
+    monkeypatch.setattr("sssm.traces.MOST_ROW_FRAMES", 100)
+    rng = np.random.default_rng(2)
+    detector = Detector(labels=LABELS, thresholds=dict.fromkeys(KEYWORDS, 0.3))
+    recordings = [some_scores(frames, rng) for frames in (30, 2_000, 60)]
+    traces = traced(detector, recordings, 0.3, rng)
+    assert traces.fired(dict(detector.thresholds)) == live(detector, recordings)
+
+
+# Thresholds.
+
+
+def test_the_grid_is_even_in_logit():
+    grid = threshold_grid()
+    assert (grid[0], grid[-1]) == (LOWEST, HIGHEST)
+    steps = np.diff([logit(x) for x in grid])
+    assert steps.max() < 0.11
+    assert steps.min() > 0.08
+
+
+def test_a_shift_moves_all_thresholds_alike_within_what_is_sensible():
+    thresholds = {"yes": 0.5, "no": 0.9}
+    moved = shifted(thresholds, 1.0, 0.2)
+    assert [logit(moved[k]) - logit(thresholds[k]) for k in moved] == pytest.approx(
+        [1, 1], abs=1e-3
+    )
+    assert shifted(thresholds, -50, 0.2) == {"yes": 0.2, "no": 0.2}
+    assert shifted({"yes": 1.0}, 50, 0.2) == {"yes": HIGHEST}
+
+
+def test_a_rate_needs_hours():
+    assert measurable(0.5, 6)
+    assert not measurable(0.5, 5.9)
+
+
+GRID = [0.2, 0.4, 0.6, 0.8]
+
+
+def columns(*of_keywords):
+    return np.array(of_keywords).T
+
+
+def test_without_positives_each_keyword_has_its_share():
+    false = columns([8, 4, 2, 0], [8, 2, 1, 0], [0, 0, 0, 0])
+    assert choose(GRID, false, None, 0) == [3, 3, 0]
+    assert choose(GRID, false, None, 5) == [2, 1, 0]
+    assert choose(GRID, false, None, 6) == [1, 1, 0]
+
+
+def test_without_positives_what_is_left_lowers_thresholds_most():
+    false = columns([5, 3, 3, 0], [9, 9, 1, 0])
+    assert choose(GRID, false, None, 1) == [3, 2]  # no share is whole; one is left
+
+
+def test_what_is_allowed_goes_where_it_saves_most_misses():
+    false = columns([4, 3, 2, 0], [4, 3, 2, 0])
+    misses = columns([0, 1, 1, 2], [0, 0, 1, 9])
+    assert choose(GRID, false, misses, 2) == [3, 2]
+    assert choose(GRID, false, misses, 3) == [3, 1]
+    assert choose(GRID, false, misses, 100) == [0, 1]  # the second saves nothing by a fourth
+
+
+def test_a_threshold_is_the_middle_of_those_that_are_as_good():
+    false = columns([1, 0, 0, 0, 0, 0])
+    misses = columns([1, 1, 1, 1, 1, 3])
+    assert choose([0.1, *GRID, 0.9], false, misses, 0) == [3]
+    assert choose([0.1, *GRID, 0.9], false, misses, 5) == [3]  # more would save nothing
+
+
+def test_false_accepts_that_come_back_at_a_higher_threshold_count():
+    """A lower threshold may fire once where a higher one fires twice."""
+    assert choose(GRID, columns([0, 0, 2, 0]), None, 1) == [3]
+
+
+def test_a_keyword_that_fires_at_every_threshold_has_the_highest():
+    assert choose(GRID, columns([9, 9, 9, 5]), None, 1) == [3]
+    assert choose(GRID, columns([9, 9, 9, 5], [0, 0, 0, 0]), None, 1) == [3, 0]
+
+
+def test_thresholds_rise_until_all_keywords_together_keep_to_it():
+    asked = []
+
+    def count(thresholds):
+        asked.append(dict(thresholds))
+        return np.array([int(thresholds["yes"] < 0.6) * 3, 1])
+
+    settled = settle(("yes", "no"), GRID, [0, 0], count, 1)
+    assert settled == {"yes": 0.6, "no": 0.2}
+    assert len(asked) == 3
+
+
+def test_thresholds_stop_at_the_highest():
+    settled = settle(("yes",), GRID, [0], lambda _: np.array([7]), 1)
+    assert settled == {"yes": 0.8}
+
+
+def test_a_curve_goes_from_few_false_accepts_to_many_and_stops():
+    def count(thresholds):
+        low = sum(x < 0.5 for x in thresholds.values())
+        return np.array([low, low]), np.array([5 - low])
+
+    points = curve({"yes": 0.7, "no": 0.8}, count, lowest=0.1, most=3)
+    assert set(points[0].thresholds.values()) == {HIGHEST}
+    assert [int(p.false_accepts.sum()) for p in points][-2:] == [2, 4]
+    assert all(a.thresholds["yes"] > b.thresholds["yes"] or a.thresholds["yes"] == HIGHEST
+               for a, b in itertools.pairwise(points))  # fmt: skip
+    assert best_point(points, 2).misses.sum() == 4
+    assert best_point(points, 0).misses.sum() == 5
+    assert best_point(points, -1) is None
+    whole = curve({"yes": 0.7, "no": 0.8}, count, lowest=0.1, most=99)
+    assert set(whole[-1].thresholds.values()) == {0.1}
+
+
+def test_pictures(tmp_path):
+    save_det(tmp_path / "a.png", {"all": [(0.0, 0.5), (2.0, 0.1)]}, 2.0, "title")
+    save_rates(tmp_path / "b.png", [(0.9, 0.0), (0.5, 4.0)], 2.0, "title")
+    for name in ("a.png", "b.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,363 @@
+import csv
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
+from sssm.spotter import KeywordSpotter
+from sssm.thresholds import read_thresholds
+from sssm.traces import Fired
+from sssm.weights import ModelCard, save_model
+from training.corpus import SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
+from training.evaluate_stream import app
+from training.labels import SILENCE, UNKNOWN
+from training.speech_commands import CORE_WORDS
+from training.stream_scoring import Negatives, Positives, latency
+from training.stream_trials import (
+    KeywordSessions,
+    NegativeSessions,
+    Said,
+    Session,
+    Utterance,
+    noise_of,
+    read_transcripts,
+)
+from training.stream_truth import Event, around, counted_s, is_said, match
+
+SECOND = SAMPLE_RATE_HZ
+KEYS = {
+    "misses", "per_keyword", "latency_median_s", "latency_p95_s", "negative_hours",
+    "false_accepts", "false_accepts_per_hour_upper95", "misses_at_most_one",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus(commands_root):
+    return open_corpus(commands_root, own_words=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Untrained, and sure of something all the time."""
+    labels = (*CORE_WORDS, UNKNOWN, SILENCE)
+    config = ModelConfig(labels=labels, bands=8, channels=8, state_size=2, depth=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        network = KeywordModel(config)
+        torch.nn.init.normal_(network.head.weight, std=1.5)
+    path = tmp_path_factory.mktemp("model") / "nervous.safetensors"
+    card = ModelCard(config=config, training_data="none", licence="none", accuracy={})
+    save_model(path, network, card)
+    return path
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+# What is said, and what a detection is worth.
+
+SAID = [Said("yes", 1 * SECOND, 2 * SECOND), Said("no", 2 * SECOND + 1_600, 3 * SECOND)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "found"),
+    [(100, False), (101, True), (200, True), (275, True), (276, False)],
+)
+def test_a_word_is_found_from_its_start_until_its_end_and_three_quarters(frame, found):
+    matched = match(SAID, [Event("yes", frame)])
+    assert matched.found == ({0: frame} if found else {})
+    assert matched.false == ([] if found else [Event("yes", frame)])
+
+
+def test_a_word_is_found_once_and_other_words_are_false():
+    events = [Event("no", 150), Event("yes", 190), Event("yes", 230), Event("no", 250)]
+    matched = match(SAID, events)
+    assert matched.found == {0: 190, 1: 250}
+    assert matched.false == [Event("no", 150), Event("yes", 230)]
+
+
+def test_the_same_word_twice_is_found_in_its_order():
+    said = [Said("go", 0, SECOND), Said("go", SECOND + 1_600, 2 * SECOND)]
+    assert match(said, [Event("go", 80), Event("go", 150)]).found == {0: 80, 1: 150}
+    assert match(said, [Event("go", 150)]).found == {0: 150}
+
+
+def spoken_session():
+    said = [
+        Said("i", 0, 8_000),
+        Said("know", SECOND, 2 * SECOND),
+        Said("up", 5 * SECOND, 6 * SECOND),
+    ]
+    utterances = [
+        Utterance(0, 3 * SECOND, frozenset({"i", "know"}), True),
+        Utterance(4 * SECOND, 7 * SECOND, frozenset({"up"}), True),
+        Utterance(8 * SECOND, 10 * SECOND, frozenset({"stop", "it"}), False),
+    ]
+    return Session("reader", np.zeros(12 * SECOND, np.int16), said, utterances)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "frame", "homophones", "said"),
+    [
+        ("up", 491, True, True),  # the alignment may place a word too late
+        ("up", 489, True, False),
+        ("up", 675, True, True),
+        ("up", 676, True, False),  # though it stands in the utterance
+        ("no", 180, True, True),
+        ("no", 180, False, False),
+        ("stop", 810, True, True),  # no times: anywhere in the utterance
+        ("stop", 1_070, True, True),
+        ("stop", 700, True, False),
+        ("go", 810, True, False),
+    ],
+)
+def test_a_word_is_said_by_its_time_or_by_the_transcript(keyword, frame, homophones, said):
+    assert is_said(spoken_session(), Event(keyword, frame), homophones=homophones) is said
+
+
+def test_an_utterance_that_holds_a_word_does_not_count_to_its_hours():
+    session = spoken_session()
+    seconds = [counted_s(session, keyword) for keyword in ("up", "no", "stop", "go")]
+    assert seconds == [9, 9, 10, 12]
+
+
+def test_what_was_said_around_an_error_is_told():
+    session = spoken_session()
+    assert around(session, 120) == "i know"
+    assert around(session, 400) == ""
+    assert around(session, 850) == "?"
+
+
+# Sessions.
+
+
+def test_keywords_come_equally_often_where_they_are_said(corpus):
+    sessions = KeywordSessions(corpus, CORE_WORDS, "validation", minutes=2, snr_db=None, seed=0)
+    words = []
+    for n in range(len(sessions)):
+        session = sessions[n]
+        words += [w.word for w in session.said]
+        loud = np.abs(session.samples.astype(float))
+        for w, after in zip(session.said, session.said[1:], strict=False):
+            assert 0.1 * SECOND - 1 <= after.start - w.end <= 3 * SECOND
+            assert loud[w.start : w.end].mean() > 100
+        assert len(session.samples) - session.said[-1].end == SECOND
+    counts = [words.count(word) for word in CORE_WORDS]
+    assert len(set(counts)) == 1
+    assert {"cat", "tree"} < set(words)
+
+
+def test_sessions_are_a_function_of_the_seed(corpus):
+    def make(seed):
+        return KeywordSessions(corpus, ("yes",), "validation", minutes=1, snr_db=10, seed=seed)[0]
+
+    assert np.array_equal(make(1).samples, make(1).samples)
+    assert make(1).said == make(1).said != make(2).said
+
+
+def test_noise_is_at_the_ratio_that_was_asked_for(corpus):
+    def power(snr_db):
+        session = KeywordSessions(
+            corpus, ("yes", "no"), "validation", minutes=1, snr_db=snr_db, seed=3
+        )[0]
+        x = session.samples.astype(float) / 32_768
+        gap = np.ones(len(x), bool)
+        words = []
+        for w in session.said:
+            gap[max(0, w.start - SECOND) : w.end + SECOND] = False
+            words.append(np.mean(x[w.start : w.end] ** 2))
+        return np.mean(words), np.mean(x[gap] ** 2)
+
+    clean, nothing = power(None)
+    _, noise = power(10)
+    assert nothing < 1e-3 * clean
+    assert 10 * np.log10(clean / noise) == pytest.approx(10, abs=0.7)
+
+
+def test_noise_of_validation_was_never_trained_on(corpus):
+    held_out, trained = noise_of(corpus, "validation"), noise_of(corpus, "calibration")
+    assert [len(x) / SECOND for x in held_out] == pytest.approx([2, 1.2, 1.2])
+    assert [len(x) / SECOND for x in trained] == pytest.approx([2, 4.8, 4.8])
+
+
+def test_a_keyword_without_recordings_is_told(corpus):
+    with pytest.raises(ValueError, match="no recording of 'jarvis' in split validation"):
+        KeywordSessions(corpus, ("jarvis",), "validation", minutes=1, snr_db=None, seed=0)
+
+
+def test_sentences_of_a_reader_are_one_session(corpus, commands_root):
+    transcripts = read_transcripts(commands_root)
+    sessions = NegativeSessions(corpus, transcripts, CORE_WORDS, "validation", seed=0)
+    reader, noise = (sessions[n] for n in range(len(sessions)))
+    assert (reader.name, noise.name) == ("9", "noise")
+    (utterance,) = reader.utterances
+    assert utterance.words == {"one", "no", "three", "know", "five"}
+    assert utterance.timed
+    assert 0.1 * SECOND - 1 <= utterance.start <= 0.5 * SECOND
+    assert reader.said[0] == Said("one", utterance.start + 3_200, utterance.start + 11_200)
+    assert not noise.said
+
+
+def test_wake_words_of_a_split_are_negatives(corpus_of):
+    x = np.ones(SECOND)
+    corpus = corpus_of(
+        (Entry("a", "speech", "calibration", "", "reader"), x),
+        (Entry("b", "phrases", "calibration", "view glass", "one"), x),
+        (Entry("c", "phrases", "calibration", "go home", "two"), x),
+        words={"a": [Spoken("hello", 10, 20)]},
+    )
+    sessions = NegativeSessions(corpus, {}, ("go",), "calibration", seed=0)
+    names = {sessions[n].name: sessions[n] for n in range(len(sessions))}
+    assert set(names) == {"reader", "phrases"}
+    assert [u.words for u in names["phrases"].utterances] == [{"view", "glass"}]
+    with pytest.raises(ValueError, match="no sentence and no noise"):
+        NegativeSessions(corpus_of((Entry("a", "speech", "x", "", ""), x)), {}, (), "y", seed=0)
+
+
+def test_a_broken_table_of_sentences_is_told(tmp_path):
+    assert read_transcripts(tmp_path) == {}
+    path = tmp_path / "speech" / "transcripts.csv"
+    path.parent.mkdir()
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"transcripts\.csv: not the table of sentences"):
+        read_transcripts(tmp_path)
+
+
+# Heard.
+
+
+def watch(groups, _):
+    return groups
+
+
+@pytest.fixture(scope="module")
+def heard(corpus, model, commands_root):
+    spotter = KeywordSpotter.load(model)
+    words = KeywordSessions(corpus, CORE_WORDS, "validation", minutes=1, snr_db=10, seed=0)
+    transcripts = read_transcripts(commands_root)
+    others = NegativeSessions(corpus, transcripts, CORE_WORDS, "validation", seed=0)
+    return SimpleNamespace(
+        spotter=spotter, words=words, others=others,
+        positives=Positives(spotter, words, 0.05, watch),
+        negatives=Negatives(spotter, others, 0.05, watch),
+    )  # fmt: skip
+
+
+def test_a_session_is_heard_as_live(heard):
+    thresholds = dict.fromkeys(CORE_WORDS, 0.3)
+    spotter = heard.spotter.with_settings(thresholds=thresholds)
+    for traces, sessions in (
+        (heard.positives.traces, heard.words), (heard.negatives.traces, heard.others),
+    ):  # fmt: skip
+        live = []
+        for n in range(len(sessions)):
+            stream, x = spotter.stream(), sessions[n].samples
+            whole = len(x) // 160 * 160
+            live += [Fired(n, round(d.time_s * 100), d.keyword) for d in stream.push(x[:whole])]
+        assert traces.fired(thresholds) == live
+        assert live
+
+
+def test_misses_and_what_was_found_are_what_was_said(heard):
+    fired = heard.positives.traces.fired(dict.fromkeys(CORE_WORDS, 0.2))
+    matched = heard.positives.matched(fired)
+    found = sum(len(of.found) for of in matched)
+    assert heard.positives.misses(fired).sum() + found == heard.positives.said.sum()
+    assert found + sum(len(of.false) for of in matched) == len(fired)
+    assert len(heard.positives.latencies_s(matched)) == found
+    assert 0 <= heard.positives.carried <= 1
+    assert 0 <= heard.positives.fresh <= 1
+
+
+def test_a_false_accept_is_what_is_not_said(heard):
+    session = heard.negatives.sessions[0]
+    no, know = (next(w for w in session.said if w.word == word) for word in ("no", "know"))
+    events = [Fired(0, w.end // 160, "no") for w in (no, know)] + [Fired(1, 50, "no")]
+    assert heard.negatives.false(events) == events[2:]
+    assert heard.negatives.false(events, homophones=False) == events[1:]
+    assert heard.negatives.false_accepts(events).sum() == 1
+    total = heard.negatives.traces.hours
+    assert heard.negatives.hours_of[CORE_WORDS.index("no")] < total
+    assert heard.negatives.hours_of[0] == pytest.approx(total, rel=1e-2)
+
+
+def test_latency_of_nothing_is_none():
+    assert latency([]) == (None, None)
+    assert latency([0.1, 0.2, 0.3]).median_s == pytest.approx(0.2)
+
+
+# The command.
+
+
+def test_the_command_reports_figures_that_hold_together(commands_root, model, tmp_path):
+    result = evaluate(
+        "--data", commands_root, "--model", model, "--streams", 1, "--out", tmp_path, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report.keys() >= KEYS
+    assert set(report["misses"]) == {"0.1", "0.5", "1", "8"}
+    assert all(share is None for share in report["misses"].values())  # in seconds of audio
+    assert set(report["per_keyword"]) == set(CORE_WORDS)
+    assert sum(of["said"] for of in report["per_keyword"].values()) == report["said"]
+    total = sum(of["false_accepts"] for of in report["per_keyword"].values())
+    assert total == report["false_accepts"]
+    low, high = report["false_accepts_per_hour_ci95"]
+    assert low <= total / report["negative_hours"] <= high
+    assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
+    with (tmp_path / "errors.csv").open() as lines:
+        errors = [row["error"] for row in csv.DictReader(lines)]
+    assert errors.count("false") == total
+    assert errors.count("missed") == round(report["missed"] * report["said"])
+    assert errors.count("beside") == report["false_accepts_beside_keywords"]
+
+
+def test_the_command_chooses_thresholds_for_people_too(commands_root, model, tmp_path):
+    write = tmp_path / "thresholds.json"
+    result = evaluate(
+        "--data", commands_root, "--model", model, "--streams", 1, "--out", tmp_path,
+        "--false-accepts-per-hour", 0.5, "--out-thresholds", write,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    *table, last = result.stdout.splitlines()
+    report = json.loads(last)
+    assert "cannot be measured in 0.00 h" in "\n".join(table)
+    assert report["allowed"] == report["false_accepts"] == 0
+    spotter = KeywordSpotter.load(model)
+    assert read_thresholds(write, fingerprint=spotter.fingerprint) == report["thresholds"]
+    again = evaluate(
+        "--data", commands_root, "--model", model, "--streams", 1, "--out", tmp_path,
+        "--thresholds", write, "--json",
+    )  # fmt: skip
+    assert json.loads(again.stdout)["missed"] == report["missed"]
+
+
+def test_wrong_usage_and_what_is_missing_are_one_line(commands_root, model, tmp_path):
+    usual = ("--data", commands_root, "--out", tmp_path / "o", "--streams", 1)
+    result = evaluate(*usual, "--model", "none-such")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    result = evaluate(*usual, "--model", model, "--false-accepts-per-hour", 1)
+    assert result.exit_code == 2
+    assert "go together" in result.stderr
+    result = evaluate(*usual, "--model", model, "--split", "calibration")
+    assert result.exit_code == 1
+    assert "no sentence and no noise in split calibration" in result.stderr.splitlines()[-1]
+    result = evaluate("--data", tmp_path, "--model", model, "--out", tmp_path / "o")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+def test_help_names_the_options():
+    result = subprocess.run(
+        [sys.executable, "-m", "training.evaluate_stream", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for option in ("--split", "--snr-db", "--seed", "--streams", "--out-thresholds"):
+        assert option in result.stdout

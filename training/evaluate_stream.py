@@ -1,0 +1,181 @@
+"""How often a spotter misses words in a stream, how late it is, and how often it fires on nothing.
+
+    python -m training.evaluate_stream --data ROOT --model M [--split validation] [--snr-db 10]
+    python -m training.evaluate_stream --data ROOT --model M --split calibration
+        --false-accepts-per-hour 0.5 --out-thresholds thresholds.json
+
+Exit codes: 0 done; 1 the work failed; 2 wrong usage, unknown or damaged model; 130 Ctrl-C.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sssm import thresholds as thresholds_file
+from sssm.calibration import HIGHEST, choose, curve, settle, threshold_grid
+from sssm.det import save_det
+from sssm.detector import DEFAULT_THRESHOLD
+from sssm.spotter import KeywordSpotter
+from sssm.thresholds import read_thresholds
+from sssm.weights import ModelFileError
+from training.corpus import open_corpus
+from training.stream_report import det_lines, report, save_errors, tables
+from training.stream_scoring import Negatives, Positives, counts_alone, counts_together
+from training.stream_trials import KeywordSessions, NegativeSessions, read_transcripts
+
+INPUT_FAILED, WRONG_USAGE = 1, 2
+MOST_PER_HOUR = 30.0  # false accepts up to which the curve goes
+LOWEST = 0.05  # threshold of the curve: below what is sensible, to see where it leads
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Split(StrEnum):
+    """Who speaks: see `training.stream_trials`."""
+
+    VALIDATION = "validation"
+    CALIBRATION = "calibration"
+
+
+@app.command()
+def evaluate_stream(
+    data: Annotated[Path, typer.Option(help="Folder that training reads.")],
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="A shipped model, or a file.")],
+    split: Annotated[
+        Split,
+        typer.Option(
+            help="`calibration`: its readers, and keywords of training, to choose thresholds by."
+        ),
+    ] = Split.VALIDATION,
+    snr_db: Annotated[float, typer.Option(help="Of each word to the noise around it.")] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    minutes: Annotated[
+        float, typer.Option("--streams", min=0.5, help="Minutes of streams with keywords.")
+    ] = 120.0,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="Thresholds instead of the model's own.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--false-accepts-per-hour", min=0,
+            help="Choose thresholds for this rate of all keywords together; needs"
+            " --out-thresholds.",
+        ),
+    ] = None,
+    out_thresholds: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Where to write them.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for det.png and errors.csv.")
+    ] = Path("stream-evaluation"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object alone.")] = False,
+) -> None:  # fmt: skip
+    """Misses, latency and false accepts of a spotter on streams whose words are known."""
+    if (rate is None) != (out_thresholds is None):
+        raise typer.BadParameter("--false-accepts-per-hour and --out-thresholds go together")
+    if out_thresholds is not None and not out_thresholds.parent.is_dir():
+        raise typer.BadParameter(f"{out_thresholds.parent} is no folder")
+    try:
+        spotter = KeywordSpotter.load(model)
+        if thresholds is not None:
+            chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
+            spotter = spotter.with_settings(thresholds=chosen)
+    except ValueError as error:
+        _tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        positives, negatives = _hear(spotter, data, split, minutes, snr_db, seed)
+        extra: dict[str, Any] = {}
+        if rate is not None and out_thresholds is not None:
+            spotter, extra = _chosen(spotter, positives, negatives, rate)
+            chosen = dict(spotter.detector.thresholds)
+            thresholds_file.write_thresholds(
+                out_thresholds, chosen, fingerprint=spotter.fingerprint
+            )
+        result = _measure(spotter, positives, negatives, out, f"{Path(model).stem} on {split}")
+    except ModelFileError as error:
+        _tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+    except (ValueError, OSError) as error:
+        _tell(str(error))
+        raise typer.Exit(INPUT_FAILED) from None
+    how = {"model": model, "split": split.value, "snr_db": snr_db, "seed": seed}
+    result = {**how, **result, **extra}
+    if not as_json:
+        _say(tables(result))
+    _say(json.dumps(result))
+
+
+def _hear(
+    spotter: KeywordSpotter, root: Path, split: Split, minutes: float, snr_db: float, seed: int
+) -> tuple[Positives, Negatives]:
+    corpus = open_corpus(root, own_words=False)
+    words = spotter.keywords
+    with_words = KeywordSessions(corpus, words, split, minutes=minutes, snr_db=snr_db, seed=seed)
+    without = NegativeSessions(corpus, read_transcripts(root), words, split, seed=seed)
+    return (
+        Positives(spotter, with_words, LOWEST, _track),
+        Negatives(spotter, without, LOWEST, _track),
+    )
+
+
+def _chosen(
+    spotter: KeywordSpotter, positives: Positives, negatives: Negatives, rate: float
+) -> tuple[KeywordSpotter, dict[str, Any]]:
+    """The spotter with thresholds that keep to a rate in these recordings."""
+    grid = threshold_grid()
+    allowed = int(rate * negatives.hours)
+    places = choose(grid, *counts_alone(positives, negatives, grid), allowed)
+    chosen = settle(
+        spotter.keywords, grid, places,
+        lambda x: negatives.false_accepts(negatives.traces.fired(x)), allowed,
+    )  # fmt: skip
+    facts = {"target_per_hour": rate, "allowed": allowed, "thresholds": chosen}
+    return spotter.with_settings(thresholds=chosen), facts
+
+
+def _measure(
+    spotter: KeywordSpotter, positives: Positives, negatives: Negatives, out: Path, title: str
+) -> dict[str, Any]:
+    detector = spotter.detector
+    own = {k: detector.thresholds.get(k, DEFAULT_THRESHOLD) for k in spotter.keywords}
+    own = {k: min(max(value, LOWEST), HIGHEST) for k, value in own.items()}
+    points = curve(
+        own, lambda x: counts_together(positives, negatives, x), lowest=LOWEST,
+        most=MOST_PER_HOUR * negatives.hours,
+    )  # fmt: skip
+    save_det(out / "det.png", det_lines(positives, negatives, points), negatives.hours, title)
+    save_errors(out / "errors.csv", positives, negatives, own)
+    files = {"det_png": str((out / "det.png").resolve()),
+             "errors_csv": str((out / "errors.csv").resolve())}  # fmt: skip
+    return {**report(positives, negatives, points, own), **files}
+
+
+def _track(groups: Sequence[range], what: str) -> Iterable[range]:
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(groups, what, console=Console(stderr=True))
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # the reader has what it wanted; nor may the last flush complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,260 @@
+"""What is told of an evaluation on streams: figures, tables, and every error in its place."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sssm.calibration import Point, best_point, measurable
+from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
+from training.corpus import SAMPLE_RATE_HZ
+from training.stream_scoring import (
+    Negatives,
+    Positives,
+    count_by_keyword,
+    counts_together,
+    latency,
+)
+from training.stream_truth import Matched, around
+from training.word_end import FRAME
+
+RATES = ("0.1", "0.5", "1", "8")  # false accepts an hour
+ERRORS_SHOWN = 12
+
+
+def report(
+    positives: Positives,
+    negatives: Negatives,
+    points: Sequence[Point],
+    thresholds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Figures at the given thresholds, and along the curve of one common shift of them.
+
+    Args:
+        positives: heard.
+        negatives: heard.
+        points: of the curve.
+        thresholds: for latency, `missed` and false accepts.
+    """
+    hours, said = negatives.hours, int(positives.said.sum())
+    once = best_point(points, 1)
+    missed_once = int(once.misses.sum()) if once else said
+    false, missed = counts_together(positives, negatives, thresholds)
+    matched = positives.matched(positives.traces.fired(thresholds))
+    late = latency([s for _, s in positives.latencies_s(matched)])
+    count = int(false.sum())
+    low, high = poisson_interval(count)
+    once_late = latency(_latencies_s(positives, once)) if once else latency([])
+    return {
+        "misses": {
+            rate: _share(best_point(points, float(rate) * hours), said)
+            if measurable(float(rate), hours)
+            else None
+            for rate in RATES
+        },
+        "misses_at_most_one": missed_once / said,
+        "misses_at_most_one_ci95": list(binomial_interval(missed_once, said)),
+        "latency_at_most_one_median_s": once_late.median_s,
+        "latency_at_most_one_p95_s": once_late.p95_s,
+        "thresholds_at_most_one": once.thresholds if once else None,
+        "false_accepts_at_most_one": int(once.false_accepts.sum()) if once else None,
+        "missed": int(missed.sum()) / said,
+        "said": said,
+        "latency_median_s": late.median_s,
+        "latency_p95_s": late.p95_s,
+        "negative_hours": hours,
+        "heard_hours": negatives.traces.hours,
+        "positive_hours": positives.traces.hours,
+        "false_accepts": count,
+        "false_accepts_per_hour_upper95": poisson_upper(count) / hours,
+        "false_accepts_per_hour_ci95": [low / hours, high / hours],
+        "false_accepts_with_homophones": int(
+            negatives.false_accepts(negatives.traces.fired(thresholds), homophones=False).sum()
+        ),
+        "false_accepts_beside_keywords": sum(len(of.false) for of in matched),
+        "accuracy_state_carried": positives.carried,
+        "accuracy_state_reset": positives.fresh,
+        "per_keyword": _per_keyword(positives, negatives, points, thresholds, matched),
+        "confusions": _confusions(positives, matched),
+        "fired_on": _fired_on(negatives, thresholds),
+    }
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """The figures for people."""
+    console = Console(width=110)
+    words = Table("word", "said", "missed", "at most one", "at 8 an hour", "false", "latency s")
+    for keyword, of in result["per_keyword"].items():
+        words.add_row(
+            keyword, str(of["said"]), f"{of['missed']:.1%}", _percent(of["misses_at_most_one"]),
+            _percent(of["misses"]["8"]), str(of["false_accepts"]),
+            f"{_seconds(of['latency_median_s'])}, 95% {_seconds(of['latency_p95_s'])}",
+        )  # fmt: skip
+    hours, said = result["negative_hours"], result["said"]
+    low, high = result["false_accepts_per_hour_ci95"]
+    once_low, once_high = result["misses_at_most_one_ci95"]
+    rows = [
+        (f"misses at {rate} false accepts an hour",
+         f"cannot be measured in {hours:.2f} h" if share is None else f"{share:.2%}")
+        for rate, share in result["misses"].items()
+    ]  # fmt: skip
+    rows += [
+        (f"misses at most one false in {hours:.2f} h",
+         f"{result['misses_at_most_one']:.2%} ({once_low:.2%} to {once_high:.2%}), latency "
+         f"{_seconds(result['latency_at_most_one_median_s'])} s, 95% "
+         f"{_seconds(result['latency_at_most_one_p95_s'])} s"),
+        ("at its thresholds: missed", f"{result['missed']:.2%} of {said}"),
+        ("  latency from the word's end", f"median {_seconds(result['latency_median_s'])} s, 95% "
+         f"{_seconds(result['latency_p95_s'])} s"),
+        ("  false accepts", f"{result['false_accepts']}: {result['false_accepts'] / hours:.2f} an "
+         f"hour ({low:.2f} to {high:.2f}); homophones would add "
+         f"{result['false_accepts_with_homophones'] - result['false_accepts']}"),
+        ("  in the streams with keywords", str(result["false_accepts_beside_keywords"])),
+        ("right, state carried / reset", f"{result['accuracy_state_carried']:.2%} / "
+         f"{result['accuracy_state_reset']:.2%}"),
+        ("heard", f"{result['heard_hours']:.2f} h without and {result['positive_hours']:.2f} h "
+         "with keywords"),
+        ("most often fired on", _listed(result["fired_on"])),
+        ("most often wrong beside keywords", _listed(result["confusions"])),
+    ]  # fmt: skip
+    width = max(len(name) for name, _ in rows)
+    with console.capture() as captured:
+        console.print(words)
+        for name, value in rows:
+            console.print(f"{name:<{width}}  {value}", soft_wrap=True, markup=False)
+    return captured.get().rstrip("\n")
+
+
+def det_lines(
+    positives: Positives, negatives: Negatives, points: Sequence[Point]
+) -> dict[str, list[tuple[float, float]]]:
+    """Curve of all keywords, and of each with its own false accepts, from few of them to many."""
+    said, hours = positives.said, negatives.hours_of
+    lines = {"all": [(float(p.false_accepts.sum() / negatives.hours),
+                      float(p.misses.sum() / said.sum())) for p in points]}  # fmt: skip
+    for k, keyword in enumerate(positives.keywords):
+        lines[keyword] = [
+            (float(p.false_accepts[k] / hours[k]), float(p.misses[k] / said[k])) for p in points
+        ]
+    return lines
+
+
+def save_errors(
+    path: Path, positives: Positives, negatives: Negatives, thresholds: Mapping[str, float]
+) -> None:
+    """Every miss and every false accept at these thresholds, as a table to listen by.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    rows: list[tuple[str, str, str, str, str]] = []
+    matched = positives.matched(positives.traces.fired(thresholds))
+    for session, of in zip(positives.sessions, matched, strict=True):
+        for n, w in enumerate(session.said):
+            if w.word in positives.keywords and n not in of.found:
+                rows.append(("missed", session.name, _time(w.end), w.word, ""))
+        for event in of.false:
+            heard = around(session, event.frame)
+            rows.append(("beside", session.name, _time(event.frame * FRAME), event.keyword, heard))
+    for fired in negatives.false(negatives.traces.fired(thresholds)):
+        session = negatives.sessions[fired.recording]
+        heard = around(session, fired.frame)
+        rows.append(("false", session.name, _time(fired.frame * FRAME), fired.keyword, heard))
+    with path.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([("error", "session", "time_s", "keyword", "said"), *rows])
+
+
+def _per_keyword(
+    positives: Positives,
+    negatives: Negatives,
+    points: Sequence[Point],
+    thresholds: Mapping[str, float],
+    matched: Sequence[Matched],
+) -> dict[str, dict[str, Any]]:
+    """Figures of each keyword; its rates count its own false accepts alone."""
+    false, missed = counts_together(positives, negatives, thresholds)
+    beside = count_by_keyword((e for of in matched for e in of.false), positives.keywords)
+    seconds = positives.latencies_s(matched)
+    once = best_point(points, 1)
+    result = {}
+    for k, keyword in enumerate(positives.keywords):
+        said, hours = int(positives.said[k]), float(negatives.hours_of[k])
+        own = [p._replace(false_accepts=p.false_accepts[[k]], misses=p.misses[[k]])
+               for p in points]  # fmt: skip
+        late = latency([s for word, s in seconds if word == keyword])
+        result[keyword] = {
+            "threshold": thresholds[keyword],
+            "said": said,
+            "missed": int(missed[k]) / said,
+            "missed_ci95": list(binomial_interval(int(missed[k]), said)),
+            "misses": {
+                rate: _share(best_point(own, float(rate) * hours), said)
+                if measurable(float(rate), hours)
+                else None
+                for rate in RATES
+            },
+            "misses_at_most_one": int(once.misses[k]) / said if once else 1.0,
+            "false_accepts": int(false[k]),
+            "false_accepts_per_hour_upper95": poisson_upper(int(false[k])) / hours,
+            "negative_hours": hours,
+            "false_accepts_beside_keywords": int(beside[k]),
+            "latency_median_s": late.median_s,
+            "latency_p95_s": late.p95_s,
+        }
+    return result
+
+
+def _confusions(positives: Positives, matched: Sequence[Matched]) -> list[dict[str, Any]]:
+    """What fired beside what was said in the streams with keywords; the most frequent first."""
+    pairs = Counter(
+        (event.keyword, around(session, event.frame))
+        for session, of in zip(positives.sessions, matched, strict=True)
+        for event in of.false
+    )
+    return _counted(pairs)
+
+
+def _fired_on(negatives: Negatives, thresholds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What fired on what in the negatives; the most frequent first."""
+    false = negatives.false(negatives.traces.fired(thresholds))
+    return _counted(
+        Counter((e.keyword, around(negatives.sessions[e.recording], e.frame)) for e in false)
+    )
+
+
+def _counted(pairs: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [
+        {"fired": keyword, "said": said, "times": times}
+        for (keyword, said), times in pairs.most_common(ERRORS_SHOWN)
+    ]
+
+
+def _latencies_s(positives: Positives, point: Point) -> list[float]:
+    matched = positives.matched(positives.traces.fired(point.thresholds))
+    return [seconds for _, seconds in positives.latencies_s(matched)]
+
+
+def _share(point: Point | None, said: int) -> float:
+    """Missed at a point; where no thresholds keep to a rate, everything."""
+    return 1.0 if point is None else int(point.misses.sum()) / said
+
+
+def _listed(pairs: Sequence[Mapping[str, Any]]) -> str:
+    shown = (f"{p['fired']} ({p['said'] or 'no word'}) {p['times']}" for p in pairs)
+    return ", ".join(shown) or "nothing"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f}"
+
+
+def _time(sample: int) -> str:
+    return f"{sample / SAMPLE_RATE_HZ:.2f}"
