@@ -107,7 +107,13 @@ def evaluate_stream(
     except (ValueError, OSError) as error:
         _tell(str(error))
         raise typer.Exit(INPUT_FAILED) from None
-    how = {"model": model, "split": split.value, "snr_db": snr_db, "seed": seed}
+    how = {
+        "model": model,
+        "fingerprint": spotter.fingerprint,
+        "split": split.value,
+        "snr_db": snr_db,
+        "seed": seed,
+    }
     result = {**how, **result, **extra}
     if not as_json:
         _say(tables(result))

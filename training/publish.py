@@ -1,12 +1,17 @@
 r"""Turn the result of a run into a model to ship: measured, with a card in words beside it.
 
     python -m training.publish RUN/model.safetensors assets/NAME.safetensors --data ROOT \
-        --about training/cards/NAME.md --licence Apache-2.0
+        --about training/cards/NAME.md --licence Apache-2.0 \
+        --thresholds THRESHOLDS.json --streams STREAMS.json
+
+Thresholds are those that `training.evaluate_stream --split calibration` chose; STREAMS.json is what
+it printed with them, `--split validation --thresholds THRESHOLDS.json --json`.
 
 The text of --about is Markdown whose first paragraph says what the model learned from; all of it
 goes into NAME.md.  The licence of the weights is asked for: it follows from the recordings.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +20,21 @@ import typer
 
 from sssm.classifier import Classifier
 from sssm.cost import macs_per_s, parameters, state_bytes
-from sssm.weights import ModelCard, ModelFileError, load_model, save_model
+from sssm.detector import Detector
+from sssm.thresholds import read_thresholds
+from sssm.weights import ModelCard, ModelFileError, fingerprint, load_model, save_model
 from training.evaluate import Measured, measure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 CONFUSIONS_SHOWN = 8
+_SETTINGS = {
+    name: getattr(Detector, name) for name in ("release", "smoothing", "min_frames", "refractory")
+}
+STREAM_FIGURES = (
+    "snr_db", "said", "missed", "misses_at_most_one", "misses_at_most_one_ci95", "negative_hours",
+    "false_accepts", "false_accepts_per_hour_ci95", "latency_median_s", "latency_p95_s",
+)  # fmt: skip
 
 
 @app.command()
@@ -30,6 +44,12 @@ def publish(
     data: Annotated[Path, typer.Option(help="Folder that training read.")],
     about: Annotated[Path, typer.Option(help="What it learned from, and its limits.")],
     licence: Annotated[str, typer.Option(help="Of the weights.")],
+    thresholds: Annotated[
+        Path | None, typer.Option(help="Of the keywords, as `evaluate_stream` chose them.")
+    ] = None,
+    streams: Annotated[
+        Path | None, typer.Option(help="What `evaluate_stream` said with them.")
+    ] = None,
 ) -> None:
     """Measure a model, and write it with its card."""
     try:
@@ -37,14 +57,19 @@ def publish(
             raise ValueError(f"{out.parent} is no folder")
         text = about.read_text(encoding="utf-8").strip()
         network, card = load_model(model)
+        name = fingerprint(model)
+        if thresholds is not None:
+            card = replace(card, thresholds=read_thresholds(thresholds, fingerprint=name))
+        heard = {} if streams is None else _stream_figures(streams, name, card)
         classifier = Classifier(network, card)
         full = measure(classifier, data, "validation", 16_000)
         half = measure(classifier, data, "validation", 8_000)
         shipped = replace(
             card,
+            detector=_SETTINGS | dict(card.detector),  # pinned: defaults may change one day
             training_data=" ".join(text.split("\n\n")[0].split()),
             licence=licence,
-            accuracy=_accuracy(full, half),
+            accuracy=_accuracy(full, half) | heard,
         )
         save_model(out, network, shipped)
         out.with_suffix(".md").write_text(_words(out.stem, text, shipped, network, full), "utf-8")
@@ -71,6 +96,30 @@ def _accuracy(full: Measured, half: Measured) -> dict[str, Any]:
     }
 
 
+def _stream_figures(path: Path, name: str, card: ModelCard) -> dict[str, Any]:
+    """What goes into the card of an evaluation on streams.
+
+    Raises:
+        ValueError: it is no such evaluation, or one of another model or other thresholds.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        figures = {key: _rounded(result[key]) for key in STREAM_FIGURES}
+        used = {word: of["threshold"] for word, of in result["per_keyword"].items()}
+        model = result["fingerprint"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: not what `evaluate_stream --json` prints") from None
+    if model != name or used != dict(card.thresholds):
+        raise ValueError(f"{path}: figures of another model, or of other thresholds")
+    return {"streams": figures}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) -> str:
     """The card as Markdown."""
     a = card.accuracy
@@ -86,6 +135,25 @@ def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) 
         ("bytes of state", f"{state_bytes(network):,}"),
         ("multiply-accumulates a second", f"{macs_per_s(network):,}"),
     ]
+    said_live = a.get("streams", {})
+    live = [
+        ("words in streams, dB over the noise", "{said:,}, {snr_db:g}"),
+        ("missed at the thresholds in the file", "{missed:.1%}"),
+        (
+            "false detections in hours of speech and noise without the word",
+            "{false_accepts} in {negative_hours:.2f} h",
+        ),
+        (
+            "an hour, 95% interval",
+            "{false_accepts_per_hour_ci95[0]:.2f} to {false_accepts_per_hour_ci95[1]:.2f}",
+        ),
+        ("missed where at most one is false in all these hours", "{misses_at_most_one:.1%}"),
+        (
+            "from a word's end to its detection: median, 95%",
+            "{latency_median_s:.2f} s, {latency_p95_s:.2f} s",
+        ),
+    ]
+    rows += [(what, text.format(**said_live)) for what, text in live if said_live]
     recall = [(label, f"{share:.1%}") for label, share in full.figures.per_class.items()]
     said = [
         (f"{said} heard as {heard}", str(clips))

@@ -13,7 +13,7 @@ def test_version_is_one_line():
 def test_help_names_every_command():
     result = CliRunner().invoke(cli, ["--help"])
     assert result.exit_code == 0
-    for command in ["classify", "info", "models"]:
+    for command in ["bench", "calibrate", "classify", "info", "listen", "models", "record", "scan"]:
         assert f"\n  {command} " in result.stdout
 
 

@@ -1,5 +1,6 @@
 """A run's result becomes a model to ship: measured, its card in the file and in words."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from typer.testing import CliRunner
 
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
-from sssm.weights import ModelCard, load_model, read_card, save_model
+from sssm.thresholds import write_thresholds
+from sssm.weights import ModelCard, fingerprint, load_model, read_card, save_model
 from training import publish as publishing
 from training.publish import app
 
@@ -20,7 +22,7 @@ def trained(path: Path, head: float = 0.1) -> Path:
     config = ModelConfig(labels=LABELS, bands=8, channels=8, state_size=2, depth=1)
     card = ModelCard(
         config=config, training_data="", licence="", accuracy={},
-        thresholds={"yes": 0.75}, detector={"hold_s": 0.5},
+        thresholds={"yes": 0.75}, detector={"smoothing": 0.5},
     )  # fmt: skip
     model = KeywordModel(config)
     torch.nn.init.normal_(model.head.weight, std=head)
@@ -28,8 +30,8 @@ def trained(path: Path, head: float = 0.1) -> Path:
     return path
 
 
-def publish(model, out, about, data):
-    arguments = [model, out, "--data", data, "--about", about, "--licence", "CC0"]
+def publish(model, out, about, data, *more):
+    arguments = [model, out, "--data", data, "--about", about, "--licence", "CC0", *more]
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
@@ -42,7 +44,9 @@ def test_a_published_model_carries_its_card(tmp_path, commands_root):
 
     card = read_card(out)
     assert (card.training_data, card.licence) == ("Learned from tones.", "CC0")
-    assert (card.thresholds, card.detector) == ({"yes": 0.75}, {"hold_s": 0.5})
+    assert card.thresholds == {"yes": 0.75}
+    assert set(card.detector) == {"release", "smoothing", "min_frames", "refractory"}
+    assert card.detector["smoothing"] == 0.5
     assert card.accuracy["clips"] > 0
     assert 0 <= card.accuracy["ci95"][0] <= card.accuracy["accuracy"] <= card.accuracy["ci95"][1]
     before, after = load_model(model)[0].state_dict(), load_model(out)[0].state_dict()
@@ -51,6 +55,45 @@ def test_a_published_model_carries_its_card(tmp_path, commands_root):
     words = out.with_suffix(".md").read_text()
     assert words.startswith("# shipped\n\nLearned from\ntones.\n\n**Limits.** Many.")
     assert f"| accuracy, silence cut from real noise | {card.accuracy['accuracy']:.1%} |" in words
+
+
+def stream_figures(model: Path, **changes) -> str:
+    """As `evaluate_stream` prints them."""
+    result = {
+        "fingerprint": fingerprint(model), "snr_db": 10.0, "said": 400, "missed": 0.081234,
+        "misses_at_most_one": 0.125, "misses_at_most_one_ci95": [0.1, 0.15], "false_accepts": 2,
+        "false_accepts_per_hour_ci95": [0.08, 2.4], "negative_hours": 3.04,
+        "latency_median_s": 0.1512, "latency_p95_s": 0.29, "per_keyword": {
+            "yes": {"threshold": 0.9}, "no": {"threshold": 0.8},
+        },
+    }  # fmt: skip
+    return json.dumps(result | changes)
+
+
+def test_thresholds_and_figures_of_streams_go_into_the_card(tmp_path, about, commands_root):
+    model, out = trained(tmp_path / "model.safetensors"), tmp_path / "shipped.safetensors"
+    chosen, streams = tmp_path / "thresholds.json", tmp_path / "streams.json"
+    write_thresholds(chosen, {"yes": 0.9, "no": 0.8}, fingerprint=fingerprint(model))
+    streams.write_text(stream_figures(model))
+    options = ("--thresholds", chosen, "--streams", streams)
+    result = publish(model, out, about, commands_root, *options)
+    assert result.exit_code == 0, result.output
+    card = read_card(out)
+    assert card.thresholds == {"yes": 0.9, "no": 0.8}
+    assert card.accuracy["streams"]["missed"] == 0.0812
+    words = out.with_suffix(".md").read_text()
+    assert "| missed at the thresholds in the file | 8.1% |" in words
+    assert "| from a word's end to its detection: median, 95% | 0.15 s, 0.29 s |" in words
+
+    for changes in ({"fingerprint": "0" * 16}, {"per_keyword": {"yes": {"threshold": 0.9}}}):
+        streams.write_text(stream_figures(model, **changes))
+        result = publish(model, out, about, commands_root, *options)
+        assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
+        assert "of another model, or of other thresholds" in result.output
+    for junk in ("", "[]", "{}", '{"per_keyword": 3}'):
+        streams.write_text(junk)
+        result = publish(model, out, about, commands_root, *options)
+        assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
 
 
 def test_what_is_missing_is_one_line(tmp_path, commands_root):
