@@ -16,6 +16,7 @@ from app import terminal
 from app.bench import bench
 from app.calibrate import calibrate
 from app.classify import classify
+from app.export import export
 from app.listen import listen
 from app.models import info, models
 from app.record import record
@@ -31,6 +32,7 @@ cli = typer.Typer(
 cli.command()(bench)
 cli.command()(calibrate)
 cli.command()(classify)
+cli.command()(export)
 cli.command()(info)
 cli.command()(listen)
 cli.command()(models)

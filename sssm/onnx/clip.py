@@ -1,11 +1,16 @@
 """A whole recording's one answer, from an exported file: see `sssm.layers.clip`."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm.audio import Samples
 from sssm.engines.engine import Logits
+from sssm.onnx.engine import FRAMES_HZ, OnnxModel
 
 FRAMES_A_MEAN = 5
+FRAMES_A_RUN = 64  # of the engine, so that a long recording takes no more memory
 
 
 class ClipAnswer:
@@ -27,8 +32,8 @@ class ClipAnswer:
         """More frames, (frames, classes)."""
         rows = np.concatenate([self._waiting, logits])
         whole = len(rows) // FRAMES_A_MEAN
-        means = rows[: whole * FRAMES_A_MEAN].reshape(whole, FRAMES_A_MEAN, -1).mean(axis=1)
-        for mean in means:
+        means = rows[: whole * FRAMES_A_MEAN].reshape(whole, FRAMES_A_MEAN, rows.shape[1])
+        for mean in means.mean(axis=1):
             self._sum = np.logaddexp(self._sum, mean)
         self._means += whole
         self._waiting = rows[whole * FRAMES_A_MEAN :]
@@ -48,3 +53,31 @@ class ClipAnswer:
         exponentials = np.exp(logits - logits.max())
         probabilities: NDArray[np.float64] = exponentials / exponentials.sum()
         return probabilities
+
+
+def clip_scores(
+    model: OnnxModel, pieces: Iterable[Samples], sample_rate_hz: int
+) -> dict[str, float]:
+    """Probability of every label for one recording, from pieces of shape (samples,).
+
+    What is shorter than one frame of 10 ms is padded with zeros to one.
+    """
+    engine, answer = model.at_rate(sample_rate_hz), ClipAnswer(model.card.clip_offset)
+    state, waiting, frames = engine.init_state(1), np.zeros(0, np.float32), 0
+    for piece in pieces:
+        waiting = np.concatenate([waiting, piece])
+        while True:
+            start = frames * sample_rate_hz // FRAMES_HZ
+            whole = ((start + len(waiting) + 1) * FRAMES_HZ - 1) // sample_rate_hz - frames
+            count = min(whole, FRAMES_A_RUN)
+            if count < 1:
+                break
+            end = (frames + count) * sample_rate_hz // FRAMES_HZ - start
+            logits, state = engine.run(waiting[None, :end], start, state)
+            answer.listen(logits[0])
+            waiting, frames = waiting[end:], frames + count
+    if frames == 0:
+        size = sample_rate_hz // FRAMES_HZ
+        waiting = np.concatenate([waiting, np.zeros(size - len(waiting), np.float32)])
+        answer.listen(engine.run(waiting[None], 0, state)[0][0])
+    return dict(zip(model.card.labels, answer.scores().tolist(), strict=True))

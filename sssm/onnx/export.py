@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import onnx
 
+from sssm.detector import DEFAULT_THRESHOLD, Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
 from sssm.onnx.graph import NEWEST_OPSET, OLDEST_OPSET, Graph
@@ -22,6 +23,7 @@ from sssm.onnx.units import FRAMES_HZ, Unit, chunk_unit
 from sssm.onnx.verify import TOLERANCE, TOLERANCE_INT8, verify
 from sssm.weights import ModelCard
 
+SETTINGS = ("release", "smoothing", "min_frames", "refractory")  # of a detector
 MOST_FRAMES = 6_000  # of a chunk: a minute
 
 
@@ -116,11 +118,14 @@ def _card(
     model: KeywordModel, card: ModelCard, fingerprint: str, parts: ModelGraph, unit: Unit,
     wanted: Export,
 ) -> OnnxCard:  # fmt: skip
+    """All settings in full, so that a program which reads the file has no defaults to know."""
     rate = wanted.sample_rate_hz
+    detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
+    words = detector.keywords
     return OnnxCard(
         labels=card.labels,
-        thresholds=dict(card.thresholds),
-        detector=dict(card.detector),
+        thresholds={word: detector.thresholds.get(word, DEFAULT_THRESHOLD) for word in words},
+        detector={name: getattr(detector, name) for name in SETTINGS},
         sample_rate_hz=rate,
         hop_samples=rate // FRAMES_HZ if rate % FRAMES_HZ == 0 else rate / FRAMES_HZ,
         unit=wanted.unit,

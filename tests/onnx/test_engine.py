@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from sounds import chirps, sensitive
 
+from sssm.classifier import Classifier
+from sssm.onnx.clip import clip_scores
 from sssm.onnx.engine import OnnxModel
 from sssm.onnx.export import Export, export_model
 from sssm.spotter import KeywordSpotter
@@ -71,6 +73,15 @@ def test_a_snapshot_goes_on(spotters):
     stream.push(x[:20_011])
     again = spotters[1].restore(stream.snapshot())
     np.testing.assert_array_equal(again.push_scores(x[20_011:]), stream.push_scores(x[20_011:]))
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(16_000, 1.3), (44_100, 0.7), (11_025, 0.004)])
+def test_a_recording_is_answered_as_by_torch(files, rate, seconds):
+    x = chirps(1.3, rate)[: int(seconds * rate)]
+    pieces = np.array_split(x, 3)
+    wanted = Classifier.load(files[0]).scores(pieces, rate)
+    got = clip_scores(OnnxModel(files[1]), pieces, rate)
+    assert got == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_state_is_a_value(files):

@@ -11,6 +11,7 @@ from sounds import chirps
 
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
+from sssm.onnx import verify
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.export import Export, export_model
 from sssm.onnx.verify import VerificationError, scores_of
@@ -56,6 +57,12 @@ def torch_scores(model, rate, x):
     with torch.inference_mode():
         logits, _ = model.double().at_rate(rate)(torch.from_numpy(x).double()[..., None])
     return logits.softmax(-1).numpy()
+
+
+@pytest.fixture(autouse=True)
+def shorter(monkeypatch):
+    """Exports are proved by half a second; `test_three_seconds_are_compared` has the full time."""
+    monkeypatch.setattr(verify, "COMPARED_FRAMES", 50)
 
 
 UNITS = [
@@ -112,6 +119,8 @@ def test_sample_repeats_its_decision(tmp_path):
         state = {s.input: given[s.output] for s in card.states}
         ready.append(bool(given["ready"][0]))
         scores.append(given["scores"])
+    (counter,) = (state for state in card.states if state.dtype == "int64")
+    assert counter.shape == (1,)  # of all rows
     assert np.flatnonzero(ready).tolist() == [79, 159, 239]
     np.testing.assert_array_equal(scores[78], np.full((2, 1, 4), 0.25, np.float32))
     np.testing.assert_array_equal(scores[158], scores[79])
@@ -128,7 +137,9 @@ def test_metadata_says_everything(tmp_path):
     facts = {key: json.loads(value) for key, value in metadata.items()}
     assert facts["labels"] == list(LABELS)
     assert (facts["sample_rate_hz"], facts["hop_samples"], facts["unit"]) == (16_000, 160, "frame")
-    assert (facts["model"], facts["thresholds"]) == ("0123456789abcdef", {"yes": 0.5})
+    assert (facts["model"], facts["thresholds"]) == ("0123456789abcdef", {"yes": 0.5, "no": 0.7})
+    assert facts["detector"]["min_frames"] == 2
+    assert set(facts["detector"]) == {"release", "smoothing", "min_frames", "refractory"}
     given = {i.name: (i.shape, i.type) for i in session.get_inputs()}
     assert given.pop("audio") == (["batch", 160], "tensor(float)")
     assert {s["input"]: (s["shape"], "tensor(float)") for s in facts["states"]} == given
@@ -136,12 +147,6 @@ def test_metadata_says_everything(tmp_path):
     np.testing.assert_allclose(facts["modes"]["centre_hz"], centre, rtol=1e-6)
     assert set(facts["modes"]) == {"centre_hz", "width_hz", "gain"}
     assert card.to_metadata() == metadata
-
-
-def test_counter_is_shared_by_rows(tmp_path):
-    _, _, card, _ = written(tmp_path, unit="sample", sample_rate_hz=8_000)
-    (counter,) = (state for state in card.states if state.dtype == "int64")
-    assert counter.shape == (1,)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +189,11 @@ def test_int8_is_small_and_real(tmp_path):
     path, _, _, _ = written(tmp_path, int8=True)
     kept = [c for c in onnx.load(path).graph.initializer if c.data_type == onnx.TensorProto.INT8]
     assert len(kept) == 2 * len(model.blocks)
+
+
+def test_three_seconds_are_compared(monkeypatch):
+    monkeypatch.undo()
+    assert verify.COMPARED_FRAMES >= 300
+    rows, samples = verify.sounds(8_000).shape
+    assert (rows, samples) == (2, (verify.USED_FRAMES + verify.COMPARED_FRAMES) * 80)
+    assert (verify.TOLERANCE, verify.TOLERANCE_INT8) == (1e-5, 1e-4)

@@ -1,0 +1,123 @@
+"""`sssm export`: a model as an ONNX file that was proved to be the model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+
+if TYPE_CHECKING:
+    from sssm.model import KeywordModel
+    from sssm.onnx.export import Export, Exported
+    from sssm.weights import ModelCard
+
+FRAME_MS = 10
+NEEDS = "sssm export needs what the extra `torch` installs: pip install 'sssm[torch]'"
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A shipped model, or a model file.")],
+    out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    unit: Annotated[
+        str, typer.Option(metavar="sample|frame|chunk", help="What one call consumes.")
+    ] = "frame",
+    chunk_ms: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Length of every chunk, a multiple of 10; open without it."),
+    ] = None,
+    sample_rate: Annotated[int, typer.Option(metavar="HZ", help="Rate of the audio.")] = 16_000,
+    opset: Annotated[int, typer.Option(metavar="N", help="Version of ONNX's operations.")] = 17,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Keep the blocks' weights as 8-bit integers.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Recordings in folders named by word, to tell what 8 bits cost."
+        ),
+    ] = None,
+) -> None:
+    """Write a model as one ONNX file, and prove that it gives what torch gives."""
+    try:
+        from sssm.onnx.export import Export, export_model
+        from sssm.onnx.verify import VerificationError
+        from sssm.weights import ModelFileError, find_model, fingerprint, load_model
+    except ModuleNotFoundError as error:
+        tell(f"{NEEDS} ({error.name} is missing)")
+        raise typer.Exit(WRONG_USAGE) from None
+
+    try:
+        if chunk_ms is not None and chunk_ms % FRAME_MS:
+            raise ValueError(f"--chunk-ms must be a multiple of {FRAME_MS}, got {chunk_ms}")
+        if data is not None and not quantize:
+            raise ValueError("--data is for --quantize")
+        wanted = Export(
+            unit=unit, frames=None if chunk_ms is None else chunk_ms // FRAME_MS,
+            sample_rate_hz=sample_rate, opset=opset, int8=quantize,
+        )  # fmt: skip
+        if not out.parent.is_dir():
+            raise ValueError(f"{out.parent}: no such folder")
+        path = find_model(model)
+        network, card = load_model(path)
+        written = export_model(network, card, fingerprint(path), out, wanted)
+        lines = [_line(out, wanted, written)]
+        if quantize:
+            lines.append(_cost(out, network, card, written, data))
+    except VerificationError as error:
+        tell(f"{out}: not written, {error}")
+        raise typer.Exit(INPUT_FAILED) from None
+    except (ModelFileError, ValueError) as error:
+        tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+    for line in lines:
+        say(line)
+
+
+def _line(out: Path, wanted: "Export", written: "Exported") -> str:
+    unit = wanted.unit if wanted.frames is None else f"chunk of {wanted.frames * FRAME_MS} ms"
+    return (
+        f"{out}: {unit} at {wanted.sample_rate_hz} Hz, {written.nodes} nodes, "
+        f"{written.bytes:,} bytes; within {written.difference:.1e} of torch"
+    )
+
+
+def _cost(
+    out: Path, network: "KeywordModel", card: "ModelCard", written: "Exported", data: Path | None
+) -> str:
+    """What 8 bits cost in accuracy, and what they save."""
+    from sssm.onnx.int8 import agreement, as_int8
+
+    small = f"{written.bytes / written.bytes_float32:.0%} of the size with float32"
+    if data is None:
+        share = agreement(network)
+        return f"{out}: {small}; {share:.1%} of decisions on test sounds stay the same"
+    recordings = list(_recordings(data, card.labels))
+    full, rough = (_accuracy(model, card, recordings) for model in (network, as_int8(network)))
+    return f"{out}: {small}; accuracy {full:.2%} with float32, {rough:.2%} with 8 bits"
+
+
+def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """Files below a folder, and the label that the name of their own folder means.
+
+    Raises:
+        ValueError: there are none.
+    """
+    from sssm.audio import find_recordings
+    from sssm.detector import UNKNOWN
+
+    names = find_recordings(folder, lambda error: tell(f"{error.filename}: {error.strerror}"))
+    found = [(folder / name, (folder / name).parent.name) for name in names]
+    if not found:
+        raise ValueError(f"{folder}: no recordings")
+    return [(path, word if word in labels else UNKNOWN) for path, word in found]
+
+
+def _accuracy(
+    network: "KeywordModel", card: "ModelCard", recordings: list[tuple[Path, str]]
+) -> float:
+    from sssm.classifier import Classifier
+
+    classifier = Classifier(network, card)
+    right = sum(classifier.classify(path).label == word for path, word in recordings)
+    return right / len(recordings)

@@ -1,0 +1,41 @@
+"""Keywords in a recording: a model that `sssm export` wrote, without sssm.
+
+    python spot.py recording.wav [model.onnx]
+
+Needs numpy, onnxruntime and soundfile.  A program for a microphone looks the same: feed
+`hop_samples` at a time, and keep the states.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import soundfile
+
+RECORDING, *OTHER = sys.argv[1:]
+MODEL = OTHER[0] if OTHER else Path(__file__).parents[1] / "kws12-s4.onnx"
+onnxruntime.set_default_logger_severity(3)
+session = onnxruntime.InferenceSession(MODEL, providers=["CPUExecutionProvider"])
+facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+outputs = [output.name for output in session.get_outputs()]
+samples, rate = soundfile.read(RECORDING, dtype="float32", always_2d=True)
+if facts["unit"] == "sample" or rate != facts["sample_rate_hz"]:
+    sys.exit(f"wanted: sssm export MODEL OUT --unit frame --sample-rate {rate}")
+
+shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in facts["states"]}
+state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}
+hop, labels, smoothed, last = facts["hop_samples"], facts["labels"], 0.0, None
+memory, limits = facts["detector"]["smoothing"], facts["thresholds"]
+for end in range(hop, len(samples) + 1, hop):
+    audio = samples[end - hop : end].mean(axis=1)[None]
+    result = dict(zip(outputs, session.run(None, {"audio": audio, **state}), strict=True))
+    state = {s["input"]: result[s["output"]] for s in facts["states"]}
+    smoothed = memory * smoothed + (1 - memory) * result["scores"][0, 0]
+    best = max(limits, key=lambda word: smoothed[labels.index(word)] / limits[word])
+    score = smoothed[labels.index(best)]
+    heard = best if score >= limits[best] else None
+    if heard and heard != last:
+        print(f"{end / rate:.2f} s  {heard}  {score:.2f}")
+    last = heard

@@ -1,0 +1,104 @@
+"""`sssm export`, and the example that runs what it wrote."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import soundfile
+from sounds import chirps
+from typer.testing import CliRunner
+
+from app.cli import cli
+from sssm.spotter import KeywordSpotter
+
+ROOT = Path(__file__).parents[2]
+
+
+def sssm(*arguments):
+    return CliRunner().invoke(cli, ["export", *map(str, arguments)])
+
+
+def test_says_what_it_wrote(model_file, tmp_path):
+    out = tmp_path / "tiny.onnx"
+    result = sssm(model_file, out, "--unit", "chunk", "--chunk-ms", 80)
+    assert result.exit_code == 0, result.output
+    assert "chunk of 80 ms at 16000 Hz" in result.stdout
+    assert "nodes" in result.stdout
+    assert out.is_file()
+
+
+def test_eight_bits_say_what_they_cost(model_file, tmp_path):
+    for word in ("yes", "house"):
+        (tmp_path / "data" / word).mkdir(parents=True)
+        soundfile.write(tmp_path / "data" / word / "a.wav", chirps(0.5, 16_000), 16_000)
+    result = sssm(model_file, tmp_path / "a.onnx", "--quantize")
+    assert result.exit_code == 0, result.output
+    assert "% of decisions on test sounds stay the same" in result.stdout
+    result = sssm(model_file, tmp_path / "a.onnx", "--quantize", "--data", tmp_path / "data")
+    assert result.exit_code == 0, result.output
+    assert "with float32" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--unit", "word"], "unit must be one of"),
+        (["--chunk-ms", "80"], "that is for the unit chunk"),
+        (["--unit", "chunk", "--chunk-ms", "15"], "multiple of 10"),
+        (["--sample-rate", "22050"], "sample"),
+        (["--sample-rate", "4000"], "8000 to 48000"),
+        (["--opset", "11"], "opset must be"),
+        (["--data", "."], "--data is for --quantize"),
+    ],
+)
+def test_wrong_usage_is_one_line(model_file, tmp_path, options, message):
+    result = sssm(model_file, tmp_path / "out.onnx", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_model_and_folder(model_file, tmp_path):
+    assert sssm("nothing", tmp_path / "out.onnx").exit_code == 2
+    result = sssm(model_file, tmp_path / "nowhere" / "out.onnx")
+    assert (result.exit_code, "no such folder" in result.stderr) == (2, True)
+
+
+def test_a_file_that_differs_is_a_failure(model_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("sssm.onnx.export.TOLERANCE", 0.0)
+    result = sssm(model_file, tmp_path / "out.onnx")
+    assert result.exit_code == 1
+    assert "not written" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_spotter_loads_it(model_file, tmp_path):
+    assert sssm(model_file, tmp_path / "a.onnx", "--unit", "chunk").exit_code == 0
+    assert KeywordSpotter.load(tmp_path / "a.onnx").keywords == ("yes", "no")
+
+
+def test_the_example_hears_the_demo(tmp_path):
+    """In an interpreter that sees numpy, onnxruntime and soundfile, and none of ours."""
+    assert sssm("s4", tmp_path / "s4.onnx").exit_code == 0
+    site = Path(sysconfig.get_path("purelib"))
+    needs = ("numpy*", "onnxruntime*", "_soundfile*", "soundfile*", "cffi*", "_cffi*", "pycparser*")
+    needs += ("flatbuffers*", "google", "protobuf*", "packaging*", "typing_extensions*")
+    for pattern in needs:
+        for path in site.glob(pattern):
+            (tmp_path / "site" / path.name).parent.mkdir(exist_ok=True)
+            (tmp_path / "site" / path.name).symlink_to(path)
+    shutil.copy(ROOT / "assets" / "examples" / "spot.py", tmp_path)
+    code = f"import sys, runpy; sys.path.insert(0, {str(tmp_path / 'site')!r})\n" + (
+        "sys.argv = ['spot.py', sys.argv[1], 's4.onnx']; runpy.run_path('spot.py')\n"
+        "assert not {'sssm', 'torch', 'onnx'} & set(sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-S", "-I", "-c", code, str(ROOT / "assets" / "demo.wav")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "yes" in run.stdout
