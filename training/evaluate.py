@@ -8,9 +8,7 @@ Ctrl-C.
 """
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
@@ -22,6 +20,7 @@ from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
 from sssm.weights import ModelFileError
 from training import own_words, speech_commands
+from training.console import say, tell, track
 from training.corpus import SAMPLE_RATE_HZ, open_corpus
 from training.labels import SILENCE, UNKNOWN, labels_of
 from training.report import CONFUSIONS_SHOWN, save_confusion, table
@@ -94,10 +93,10 @@ def evaluate(
         title = f"{Path(model).stem} on {what}: {measured.figures.accuracy:.1%}"
         save_confusion(png, labels, measured.figures, title)
     except ModelFileError as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
     except (ValueError, OSError) as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(INPUT_FAILED) from None
     report = {
         "model": model,
@@ -105,7 +104,7 @@ def evaluate(
         **_report(measured),
         "confusion_png": str(png.resolve()),
     }
-    _say(json.dumps(report) if as_json else table(labels, measured.figures, _facts(report)))
+    say(json.dumps(report) if as_json else table(labels, measured.figures, _facts(report)))
     if measured.failures:
         raise typer.Exit(INPUT_FAILED)
 
@@ -127,7 +126,7 @@ def measure(classifier: Classifier, root: Path, split: str, sample_rate_hz: int)
     zeros = labelled_clips(corpus, labels, split, silence_is_zeros=True)[sum(spoken) :]
     heard = clip_scores(
         model, [clip.samples for clip in clips + zeros], sample_rate_hz=sample_rate_hz,
-        watch=lambda batches: _track(batches, f"{len(clips)} clips"),
+        watch=lambda batches: track(batches, f"{len(clips)} clips"),
     ).argmax(axis=1)  # fmt: skip
     said = [clip.label for clip in clips + zeros]
     who = [clip.speaker for clip in clips]
@@ -147,7 +146,7 @@ def _on_folder(classifier: Classifier, root: Path, sample_rate_hz: int | None) -
     """The files below a folder, each answered as `sssm classify` answers it."""
     names = classifier.model.config.labels
     said, heard, speakers, rates, failures = [], [], [], set(), 0
-    for path, label in _track(_labelled_files(root, names), "files"):
+    for path, label in track(_labelled_files(root, names), "files"):
         try:
             with AudioFile(path) as audio:
                 rate = sample_rate_hz or audio.stream_rate_hz
@@ -158,7 +157,7 @@ def _on_folder(classifier: Classifier, root: Path, sample_rate_hz: int | None) -
                 if audio.replaced_samples == audio.heard_samples:
                     raise AudioError(path, "holds no sound")
         except AudioError as error:
-            _tell(str(error))
+            tell(str(error))
             failures += 1
             continue
         said.append(label)
@@ -184,7 +183,7 @@ def _labelled_files(root: Path, names: Sequence[str]) -> list[tuple[Path, str]]:
         if label in names:
             files += [(path, label) for path in own_words.audio_files(folder)]
         else:
-            _tell(f"{folder}: left out, the model has no such label and no {other}")
+            tell(f"{folder}: left out, the model has no such label and no {other}")
     return files
 
 
@@ -216,24 +215,6 @@ def _facts(report: dict[str, object]) -> list[tuple[str, str]]:
         ("heard at", f"{rate} Hz" if rate else "the rate of each file"),
         ("confusion matrix", str(report["confusion_png"])),
     ]
-
-
-def _track(items: Sequence[T], description: str) -> Iterable[T]:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, description, console=Console(stderr=True))
-
-
-def _say(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:  # the reader has what it wanted; nor may the last flush complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

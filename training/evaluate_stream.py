@@ -8,9 +8,6 @@ Exit codes: 0 done; 1 the work failed; 2 wrong usage, unknown or damaged model; 
 """
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +21,7 @@ from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.weights import ModelFileError
+from training.console import say, tell, track
 from training.corpus import open_corpus
 from training.stream_report import det_lines, report, save_errors, tables
 from training.stream_scoring import Negatives, Positives, counts_alone, counts_together
@@ -88,7 +86,7 @@ def evaluate_stream(
             chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
             spotter = spotter.with_settings(thresholds=chosen)
     except ValueError as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -102,10 +100,10 @@ def evaluate_stream(
             )
         result = _measure(spotter, positives, negatives, out, f"{Path(model).stem} on {split}")
     except ModelFileError as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
     except (ValueError, OSError) as error:
-        _tell(str(error))
+        tell(str(error))
         raise typer.Exit(INPUT_FAILED) from None
     how = {
         "model": model,
@@ -116,8 +114,8 @@ def evaluate_stream(
     }
     result = {**how, **result, **extra}
     if not as_json:
-        _say(tables(result))
-    _say(json.dumps(result))
+        say(tables(result))
+    say(json.dumps(result))
 
 
 def _hear(
@@ -128,8 +126,8 @@ def _hear(
     with_words = KeywordSessions(corpus, words, split, minutes=minutes, snr_db=snr_db, seed=seed)
     without = NegativeSessions(corpus, read_transcripts(root), words, split, seed=seed)
     return (
-        Positives(spotter, with_words, LOWEST, _track),
-        Negatives(spotter, without, LOWEST, _track),
+        Positives(spotter, with_words, LOWEST, track),
+        Negatives(spotter, without, LOWEST, track),
     )
 
 
@@ -163,24 +161,6 @@ def _measure(
     files = {"det_png": str((out / "det.png").resolve()),
              "errors_csv": str((out / "errors.csv").resolve())}  # fmt: skip
     return {**report(positives, negatives, points, own), **files}
-
-
-def _track(groups: Sequence[range], what: str) -> Iterable[range]:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(groups, what, console=Console(stderr=True))
-
-
-def _say(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:  # the reader has what it wanted; nor may the last flush complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

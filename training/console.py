@@ -1,0 +1,29 @@
+"""What goes to the screen: the answer to standard output, everything else to standard error."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def say(line: str) -> None:
+    """A line of the answer."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # the reader has what it wanted; nor may the last flush complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def tell(line: str) -> None:
+    """A line that is no part of the answer: what went wrong."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def track(items: Sequence[T], what: str) -> Iterable[T]:
+    """The items, with a bar that says how far it is."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.track(items, what, console=Console(stderr=True))
