@@ -16,6 +16,7 @@ from app import terminal
 from app.bench import bench
 from app.calibrate import calibrate
 from app.classify import classify
+from app.demo import demo
 from app.export import export
 from app.listen import listen
 from app.models import info, models
@@ -32,6 +33,7 @@ cli = typer.Typer(
 cli.command()(bench)
 cli.command()(calibrate)
 cli.command()(classify)
+cli.command()(demo)
 cli.command()(export)
 cli.command()(info)
 cli.command()(listen)

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sssm.classifier import Classifier
 from sssm.cost import macs_per_s, parameters, state_bytes
 from sssm.detector import Detector
 from sssm.thresholds import read_thresholds
@@ -61,9 +60,8 @@ def publish(
         if thresholds is not None:
             card = replace(card, thresholds=read_thresholds(thresholds, fingerprint=name))
         heard = {} if streams is None else _stream_figures(streams, name, card)
-        classifier = Classifier(network, card)
-        full = measure(classifier, data, "validation", 16_000)
-        half = measure(classifier, data, "validation", 8_000)
+        full = measure(network, data, "validation", 16_000)
+        half = measure(network, data, "validation", 8_000)
         shipped = replace(
             card,
             detector=_SETTINGS | dict(card.detector),  # pinned: defaults may change one day
@@ -154,9 +152,9 @@ def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) 
         ),
     ]
     rows += [(what, text.format(**said_live)) for what, text in live if said_live]
-    recall = [(label, f"{share:.1%}") for label, share in full.figures.per_class.items()]
+    recall = [(f"`{label}`", f"{share:.1%}") for label, share in full.figures.per_class.items()]
     said = [
-        (f"{said} heard as {heard}", str(clips))
+        (f"`{said}` heard as `{heard}`", str(clips))
         for said, heard, clips in full.figures.confusions[:CONFUSIONS_SHOWN]
     ]
     return (

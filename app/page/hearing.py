@@ -1,0 +1,57 @@
+"""Sound in; scores, smoothed scores and detections out: what live sound and files go through.
+
+A stream says either what was detected or how it scored.  The page shows both, and the smoothed
+scores, which are what a threshold is compared with: so the detector runs here once more.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+from numpy.typing import ArrayLike, NDArray
+
+from sssm.audio import NATIVE_RATES_HZ, RESAMPLED_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sssm.detector import Detection, Detector
+    from sssm.hearing import Health
+    from sssm.spotter import KeywordSpotter
+
+
+class Heard(NamedTuple):
+    """What some sound completed."""
+
+    smoothed: "NDArray[np.float64]"  # (frames, keywords), one frame each 10 ms
+    detections: "list[Detection]"
+
+
+class Hearing:
+    """One stream of one visitor.  It belongs to one thread at a time."""
+
+    def __init__(self, spotter: "KeywordSpotter", sample_rate_hz: int):
+        self._stream = spotter.stream(sample_rate_hz)
+        self._detector = self._of(spotter)
+        self._state = self._detector.init_state(1)
+
+    @property
+    def health(self) -> "Health":
+        return self._stream.health
+
+    def push(self, samples: ArrayLike) -> Heard:
+        """Hear the next (n,) samples, int16 or floats in [-1, 1]."""
+        scores = self._stream.push_scores(samples)[None]
+        smoothed = self._detector.smooth(scores, self._state.smoothed)[0]
+        events, self._state = self._detector.run(scores, self._state)
+        return Heard(smoothed, [detection for _, detection in events])
+
+    def settle(self, spotter: "KeywordSpotter") -> None:
+        """Go on with this spotter's thresholds; it is of the same model."""
+        self._detector = self._of(spotter)
+
+    def _of(self, spotter: "KeywordSpotter") -> "Detector":
+        """Its detector, counting time in the samples that the model hears."""
+        rate = self._stream.sample_rate_hz
+        low, high = NATIVE_RATES_HZ
+        heard_hz = rate if low <= rate <= high else RESAMPLED_HZ
+        return dataclasses.replace(spotter.detector, sample_rate_hz=heard_hz)

@@ -1,0 +1,83 @@
+"""The tab of the model: its card, and pictures made from its file."""
+
+import base64
+import functools
+import html
+from pathlib import Path
+
+import gradio as gr
+
+from app.page.shelf import Shelf
+
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+CAPTIONS = {
+    "responses": "Learned filterbank: how strongly each mode hears a tone. Every curve is one "
+    "complex resonator on the raw samples, in two stages.",
+    "bands": "Centre and bandwidth of each mode, before and after training.",
+    "kernels": "Kernels of the first and of the last state-space layer: each row is a channel's "
+    "answer to an impulse, from now (left) to one second ago, scaled to its largest value.",
+}
+
+
+def model_tab(tab: gr.Tab, shelf: Shelf, model: gr.Dropdown) -> None:
+    """Lay out the tab, inside of it; the pictures are made when it is first opened."""
+    shown = gr.HTML('<p class="sssm-hint">One moment: the pictures are being made.</p>')
+    card = gr.Markdown(elem_classes="sssm-card")
+
+    def show(name: str) -> tuple[str, str]:
+        try:
+            return about(shelf.file(name))
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    gr.on(
+        [tab.select, model.change], show, model, [shown, card], show_progress="hidden",
+        api_visibility="private",
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8)
+def about(file: Path) -> tuple[str, str]:
+    """Pictures as HTML, and the card as Markdown, which Gradio cleans of HTML.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    from app.page import pictures
+    from sssm.weights import load_model
+
+    model, card = load_model(file)
+    parts = []
+    for name, draw in (
+        ("responses", pictures.responses),
+        ("bands", pictures.bands),
+        ("kernels", pictures.kernels),
+    ):
+        if drawing := draw(model):
+            parts.append(_figure(CAPTIONS[name], drawing))
+    for picture in sorted(file.parent.glob(f"{file.stem}*")):
+        if picture.suffix in KINDS:
+            data = base64.b64encode(picture.read_bytes()).decode()
+            caption = picture.stem.removeprefix(file.stem).strip("-_.").replace("-", " ")
+            image = f'<img src="data:{KINDS[picture.suffix]};base64,{data}" alt="">'
+            parts.append(_figure((caption or picture.stem).capitalize(), image))
+    words = _card(file, card.training_data, card.licence, dict(card.accuracy))
+    return f'<div class="sssm-model">{"".join(parts)}</div>', words
+
+
+def _card(file: Path, training_data: str, licence: str, accuracy: dict[str, object]) -> str:
+    """The card beside the file where it has one, which is made of the same facts."""
+    beside = file.with_suffix(".md")
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8")
+    facts = {"learned from": training_data, "licence": licence} | accuracy
+    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items()]
+    return "\n".join([f"# {file.stem}", "", "| what | |", "| --- | --- |", *rows])
+
+
+def _figure(caption: str, drawing: str) -> str:
+    words = html.escape(caption, quote=True)
+    return (
+        f'<figure class="sssm-figure"><div role="img" aria-label="{words}">{drawing}</div>'
+        f"<figcaption>{words}</figcaption></figure>"
+    )

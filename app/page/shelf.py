@@ -1,0 +1,98 @@
+"""The models that a page offers, by name: loaded when first asked for, shared by all visitors."""
+
+import math
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sssm.classifier import Classifier
+    from sssm.spotter import KeywordSpotter
+
+MOST_SENSITIVE = 3.0  # in logits, either way
+
+
+class Shelf:
+    """A visitor names a model, never a file.
+
+    Args:
+        first: name of a shipped model, or a file; the model that a visitor meets first.
+
+    Raises:
+        ModelFileError: there is no such model, or it is damaged.
+    """
+
+    def __init__(self, first: str):
+        from sssm.weights import find_model, shipped_models
+
+        shipped = shipped_models()
+        name = first if first in shipped else Path(first).stem
+        self._files = {name: find_model(first)} | {
+            other: path for other, path in shipped.items() if other != name
+        }
+        self._spotters: dict[str, KeywordSpotter] = {}
+        self._classifiers: dict[str, Classifier] = {}
+        self._lock = threading.Lock()
+        self.spotter(name)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._files)
+
+    def file(self, name: str) -> Path:
+        """Raises ValueError, one line, where the page offers no such model."""
+        if name not in self._files:
+            raise ValueError(f"no model {name!r} here (models: {', '.join(self._files)})")
+        return self._files[name]
+
+    def spotter(self, name: str, sensitivity: float = 0.0) -> "KeywordSpotter":
+        """The model with the logit of every threshold lower by the sensitivity.
+
+        Raises:
+            ValueError: no such model, one that is damaged, or a sensitivity out of bounds.
+        """
+        from sssm.spotter import KeywordSpotter
+
+        if not -MOST_SENSITIVE <= sensitivity <= MOST_SENSITIVE:
+            bounds = f"{-MOST_SENSITIVE} to {MOST_SENSITIVE}"
+            raise ValueError(f"sensitivity must be from {bounds}, got {sensitivity!r}")
+        file = self.file(name)
+        with self._lock:
+            if name not in self._spotters:
+                self._spotters[name] = KeywordSpotter.load(file)
+            spotter = self._spotters[name]
+        if not sensitivity:
+            return spotter
+        lower = {word: _shifted(x, -sensitivity) for word, x in thresholds(spotter).items()}
+        return spotter.with_settings(thresholds=lower)
+
+    def classifier(self, name: str) -> "Classifier":
+        """Raises ValueError, one line, where there is no such model or it is damaged."""
+        from sssm.classifier import Classifier
+
+        file = self.file(name)
+        with self._lock:
+            if name not in self._classifiers:
+                self._classifiers[name] = Classifier.load(file)
+            return self._classifiers[name]
+
+    def warm_up(self) -> None:
+        """Compile what the first visitor would wait for."""
+        import numpy as np
+
+        spotter = self.spotter(self.names[0])
+        for rate in (44_100, 48_000):
+            spotter.stream(rate).push(np.zeros(rate // 10, np.int16))
+
+
+def thresholds(spotter: "KeywordSpotter") -> dict[str, float]:
+    """Of every keyword, in their order."""
+    from sssm.detector import DEFAULT_THRESHOLD
+
+    chosen = spotter.detector.thresholds
+    return {word: chosen.get(word, DEFAULT_THRESHOLD) for word in spotter.keywords}
+
+
+def _shifted(threshold: float, logits: float) -> float:
+    """1 has no logit, and stays."""
+    return 1.0 if threshold == 1 else 1 / (1 + (1 / threshold - 1) * math.exp(-logits))

@@ -1,0 +1,36 @@
+"""Whose files lie on this machine: removed when the last visitor who uploaded them is gone."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable
+
+
+class Uploads:
+    """Two visitors who upload the same bytes share one file, because Gradio names it by them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, set[str]] = {}  # visitor -> paths
+
+    def replace(self, visitor: str, paths: Iterable[str]) -> None:
+        """These are the visitor's files now; earlier ones are removed."""
+        with self._lock:
+            before = self._of.get(visitor, set())
+            self._of[visitor] = set(paths)
+            self._remove(before)
+
+    def leave(self, visitor: str) -> None:
+        """The visitor is gone."""
+        with self._lock:
+            self._remove(self._of.pop(visitor, set()))
+
+    def is_here(self, visitor: str) -> bool:
+        return visitor in self._of
+
+    def _remove(self, paths: set[str]) -> None:
+        kept = set().union(*self._of.values())
+        for path in paths - kept:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+                os.rmdir(os.path.dirname(path))  # Gradio makes a folder for each

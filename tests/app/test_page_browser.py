@@ -1,0 +1,150 @@
+"""The page in a real browser: files, what it asks for, what it frees, who may see it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from page_server import CHROMIUM, chromium, clip_path, opened, serving, stream_of, wait_for
+
+from app.page.limits import Limits
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+    # Of the browser's pipes, which playwright leaves to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    with playwright_api.sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving(limits=Limits(max_upload_mb=20, max_minutes=60)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    with chromium(playwright) as browser:
+        yield browser
+
+
+def test_nothing_is_asked_of_the_outside(browser, served):
+    asked, errors = [], []
+    context = browser.new_context()
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.on("console", lambda line: line.type == "error" and errors.append(line.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(served.url)
+    page.locator("sssm-live .sssm-button").wait_for()
+    for tab in ("Files", "Model"):
+        page.get_by_role("tab", name=tab).click()
+    page.locator(".sssm-figure svg").first.wait_for()
+    foreign = [url for url in asked if not url.startswith((served.url, "data:", "blob:"))]
+    assert foreign == []
+    assert errors == []
+    context.close()
+
+
+def test_files_show_their_events(browser, served, tmp_path):
+    long = tmp_path / "some words.flac"
+    soundfile.write(long, stream_of(["go", "off", "stop"]), 16_000)
+    page = opened(browser, served.url)
+    page.get_by_role("tab", name="Files").click()
+    page.locator("input[type=file]").first.set_input_files([str(long), clip_path("down")])
+    page.locator("sssm-recording").nth(1).locator(".sssm-events").wait_for()
+    first, second = (page.locator("sssm-recording").nth(n) for n in (0, 1))
+    assert first.locator("td strong").all_text_contents() == ["go", "off", "stop"]
+    assert first.locator(".sssm-ranked").count() == 0
+    assert second.locator("td strong").all_text_contents() == ["down"]
+    assert second.locator(".sssm-ranked li span").first.text_content() == "down"
+    first.locator(".sssm-play").nth(1).click()
+    player = first.locator("audio")
+    wait_for(lambda: player.evaluate("audio => audio.readyState > 1 && audio.currentTime > 2.5"))
+    first.locator(".sssm-wave").click(position={"x": 120, "y": 40})
+    wait_for(lambda: 0 < player.evaluate("audio => audio.currentTime") < 2.5)
+    with page.expect_download() as download:
+        page.locator(".sssm-download", has_text="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "path,keyword,start_s,time_s,score"
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        ["some words.flac", "go"], ["some words.flac", "off"], ["some words.flac", "stop"],
+        ["down.flac", "down"],
+    ]  # fmt: skip
+    with page.expect_download() as download:
+        page.locator(".sssm-download", has_text="JSON").click()
+    assert len(json.loads(download.value.path().read_text())) == 4
+    page.close()
+
+
+def test_files_that_cannot_be_used_say_why_and_the_page_goes_on(browser, served, tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "words.txt").write_text("just words")
+    with soundfile.SoundFile(tmp_path / "hours.flac", "w", 8_000, 1) as hours:
+        for _ in range(3):
+            hours.write(np.zeros(3_600 * 8_000, np.int16))
+    with (tmp_path / "huge.wav").open("wb") as huge:
+        huge.truncate(100_000_000)
+    page = opened(browser, served.url)
+    page.get_by_role("tab", name="Files").click()
+    chooser = page.locator("input[type=file]").first
+    chooser.set_input_files(str(tmp_path / "huge.wav"))
+    page.get_by_text("exceed the maximum allowed size of 20").first.wait_for()
+    page.locator("#sssm-dropped [data-testid=status-tracker] button").click()
+    names = ("empty.wav", "words.txt", "hours.flac")
+    page.locator("input[type=file]").first.set_input_files([str(tmp_path / name) for name in names])
+    page.locator("sssm-recording").nth(2).wait_for()
+    assert page.locator("sssm-recording .sssm-notice").all_text_contents() == [
+        "empty file",
+        "not audio that can be read: format not recognised",
+        "180.0 min long: this page hears 60.0 min of a file; `sssm scan` has no limit",
+    ]
+    page.locator("#sssm-dropped").get_by_role("button", name="Clear").click()
+    page.locator("input[type=file]").first.set_input_files(clip_path("up"))
+    page.locator("sssm-recording td strong", has_text="up").wait_for()
+    page.close()
+
+
+def test_a_closed_tab_frees_what_it_held(browser, served):
+    page = opened(browser, served.url)
+    page.get_by_role("tab", name="Files").click()
+    page.locator("input[type=file]").first.set_input_files(clip_path("on"))
+    page.locator("sssm-recording td strong", has_text="on").wait_for()
+    address = page.locator("sssm-recording audio").get_attribute("src")
+    path = Path(address.removeprefix("gradio_api/file="))
+    assert path.exists()
+    page.get_by_role("tab", name="Live").click()
+    page.locator("sssm-live .sssm-button").click()
+    page.locator(".sssm-counters", has_text="received").wait_for()
+    assert len(served.page.visitors.present) == 1
+    page.close()
+    wait_for(lambda: not served.page.visitors.present)
+    wait_for(lambda: not path.exists())
+
+
+def test_a_page_without_a_microphone_says_what_to_do(browser, served):
+    context = browser.new_context()
+    context.add_init_script("delete Navigator.prototype.mediaDevices")
+    page = opened(context, served.url)
+    page.locator("sssm-live .sssm-button").press("Enter")
+    page.locator(".sssm-notice", has_text="localhost or over HTTPS").wait_for()
+    page.locator("sssm-live:not(.sssm-listening)").wait_for()
+    context.close()
+
+
+def test_credentials_cover_the_page_and_its_websocket(browser, model_file):
+    with serving(str(model_file), accounts={"ann": "secret"}) as served:
+        context = browser.new_context(http_credentials={"username": "ann", "password": "secret"})
+        page = opened(context, served.url)
+        page.locator("sssm-live .sssm-button").click()
+        page.locator(".sssm-counters", has_text="received").wait_for()
+        context.close()

@@ -1,0 +1,254 @@
+"""What the page is made of, without a server: inbox, hearing, curves, accounts, files."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from page_server import clip_path, stream_of
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.page.accounts import read_accounts
+from app.page.fold import Fold
+from app.page.hearing import Hearing
+from app.page.inbox import HEADER, MOST_BYTES, Inbox, RefusalError, read_greeting, read_wish
+from app.page.recording import heard_recording
+from app.page.shelf import MOST_SENSITIVE, Shelf, thresholds
+from app.page.uploads import Uploads
+from sssm.spotter import KeywordSpotter
+
+
+def chunk(number, index, samples):
+    return HEADER.pack(number, index) + np.asarray(samples, "<i2").tobytes()
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    return Shelf("s4")
+
+
+def test_chunks_come_out_in_order():
+    inbox = Inbox(8_000)
+    inbox.put(chunk(0, 0, [1, 2]), 0.0)
+    inbox.put(chunk(1, 2, []), 0.0)
+    inbox.put(chunk(2, 2, [3]), 0.1)
+    assert inbox.waiting_s == 3 / 8_000
+    assert inbox.take(1.0, 0.2).tolist() == [1, 2, 3]
+    assert inbox.take(1.0, 0.2).tolist() == []
+    assert inbox.counters() == {
+        "received_samples": 3, "lost_samples": 0, "late_samples": 0, "lost_chunks": 0,
+    }  # fmt: skip
+
+
+def test_what_is_missing_is_silence_and_counted():
+    inbox = Inbox(8_000)
+    inbox.put(chunk(0, 0, [1]), 0.0)
+    inbox.put(chunk(3, 4, [2]), 0.0)
+    assert inbox.take(1.0, 9.0).tolist() == [1, 0, 0, 0, 2]
+    counted = inbox.counters()
+    assert counted["lost_samples"] == 3
+    assert counted["lost_chunks"] == 2
+    assert counted["late_samples"] == 5
+    assert counted["received_samples"] == 2
+
+
+def test_numbers_start_anew_after_32_bits():
+    inbox = Inbox(48_000)
+    inbox._number = inbox._index = 2**32 - 1
+    inbox.put(chunk(2**32 - 1, 2**32 - 1, [1, 2]), 0.0)
+    inbox.put(chunk(0, 1, [3]), 0.0)
+    assert inbox.take(1.0, 0.0).tolist() == [1, 2, 3]
+    assert inbox.lost_samples == 0
+
+
+def test_a_turn_is_no_longer_than_asked():
+    inbox = Inbox(8_000)
+    for n in range(10):
+        inbox.put(chunk(n, 800 * n, np.full(800, n)), 0.0)
+    assert len(inbox.take(0.2, 0.0)) == 1_600
+    assert inbox.waiting_s == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason"),
+    [
+        (b"1234567", 1003, "a chunk is 8 bytes"),
+        (chunk(0, 0, [1]) + b"x", 1003, "got 11 bytes"),
+        (bytes(MOST_BYTES + 2), 1009, "at most 65,536 bytes"),
+        (chunk(5, 2, [1]), 1008, "out of order"),  # a chunk that was there already
+        (chunk(1, 4, [1]), 1008, "out of order"),
+        (chunk(9, 100_000, [1]), 1008, "12 s of sound are missing"),
+    ],
+)
+def test_what_is_no_next_chunk_is_refused(message, code, reason):
+    inbox = Inbox(8_000)
+    for n in range(3):
+        inbox.put(chunk(n, 2 * n, [0, 0]), 0.0)
+    with pytest.raises(RefusalError) as refused:
+        inbox.put(message, 0.0)
+    assert refused.value.code == code
+    assert reason in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"sample_rate_hz": "x"}', '{"sample_rate_hz": true}', '{"rate": 1}', "[" * 999,
+     '{"sample_rate_hz": 8000, "model": 3}', '{"sample_rate_hz": 8000, "sensitivity": null}',
+     '{"sample_rate_hz": 8000' + " " * 1_000 + "}"],
+)  # fmt: skip
+def test_what_is_no_greeting_is_refused(text):
+    with pytest.raises(RefusalError) as refused:
+        read_greeting(text)
+    assert refused.value.code == 1003
+    assert len(refused.value.reason.encode()) <= 123
+
+
+def test_wishes():
+    assert read_greeting('{"sample_rate_hz": 44100}') == (44_100, None, 0.0)
+    assert read_wish('{"sensitivity": 1}') == (1.0, False)
+    assert read_wish('{"end": true}') == (None, True)
+    with pytest.raises(RefusalError):
+        read_wish('{"sensitivity": "high"}')
+
+
+def test_the_page_hears_what_a_spotter_hears(shelf):
+    """At a native rate and at one that is resampled; however the sound is cut."""
+    for rate in (48_000, 96_000):
+        x = stream_of(["yes", "no"], rate)
+        hearing = Hearing(shelf.spotter("s4"), rate)
+        heard = [hearing.push(x[at : at + 777]) for at in range(0, len(x), 777)]
+        expected = KeywordSpotter.load("s4").stream(rate).push(x)
+        found = [detection for piece in heard for detection in piece.detections]
+        assert [event.keyword for event in expected] == ["yes", "no"]
+        assert [event[:1] + event[2:] for event in found] == [
+            event[:1] + event[2:] for event in expected
+        ]
+        smoothed = np.concatenate([piece.smoothed for piece in heard])
+        column = shelf.spotter("s4").keywords.index("yes")
+        assert smoothed[round(expected[0].time_s * 100) - 1, column] == expected[0].score
+
+
+def test_sensitivity_shifts_thresholds_and_keeps_the_stream(shelf):
+    plain, eager = shelf.spotter("s4"), shelf.spotter("s4", 1.0)
+    for word, threshold in thresholds(plain).items():
+        odds = threshold / (1 - threshold)
+        assert thresholds(eager)[word] == pytest.approx(odds / (odds + np.e))
+    x = stream_of(["yes"])
+    hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 16_000)
+    assert not hearing.push(x[:17_000]).detections
+    hearing.settle(plain)
+    (detection,) = hearing.push(x[17_000:]).detections
+    assert detection.time_s == plain.stream(16_000).push(x)[0].time_s
+    for wrong in (3.1, float("nan")):
+        with pytest.raises(ValueError, match="sensitivity must be"):
+            shelf.spotter("s4", wrong)
+
+
+def test_a_visitor_names_models_not_files(shelf, model_file):
+    with pytest.raises(ValueError, match=r"no model .* here \(models: s4"):
+        shelf.spotter(str(model_file))
+    own = Shelf(str(model_file))
+    assert own.names[0] == "tiny"
+    assert own.spotter("tiny").keywords == ("yes", "no")
+    assert "s4" in own.names
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, 1_000])
+def test_a_fold_keeps_the_highest(length):
+    x = np.random.default_rng(length).standard_normal((length, 2)).astype(np.float32)
+    fold = Fold(2, 8)
+    for at in range(0, length, 3):
+        fold.push(x[at : at + 3])
+    points = fold.points
+    assert len(points) <= 9
+    expected = [x[at : at + fold.width].max(axis=0) for at in range(0, length, fold.width)]
+    assert points.tolist() == np.array(expected).reshape(-1, 2).tolist()
+
+
+def test_files_go_when_the_last_visitor_does(tmp_path):
+    paths = []
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        paths.append(str(tmp_path / name / "x.wav"))
+        (tmp_path / name / "x.wav").write_bytes(b"x")
+    a, b, c = (tmp_path / name for name in "abc")
+    uploads = Uploads()
+    uploads.replace("one", paths[:2])
+    uploads.replace("two", paths[1:])
+    uploads.replace("one", [])
+    assert (a.exists(), b.exists(), c.exists()) == (False, True, True)
+    uploads.leave("two")
+    assert not b.exists()
+    assert uploads.is_here("one")
+    assert not uploads.is_here("two")
+    uploads.leave("two")
+
+
+def test_accounts():
+    assert read_accounts("ann:a:b\n\nbob:c\n") == {"ann": "a:b", "bob": "c"}
+    for text in ("", "\n", "ann", ":x", "ann:"):
+        with pytest.raises(ValueError, match=r"name:password"):
+            read_accounts(text)
+
+
+def ignore(heard_s, promised_s):
+    pass
+
+
+def test_a_clip_is_ranked(shelf):
+    heard = heard_recording(shelf, "s4", 0.0, clip_path("left"), 60, ignore)
+    assert [event.keyword for event in heard.events] == ["left"]
+    assert heard.ranked[0][0] == "left"
+    assert heard.ranked[0][1] > 0.5
+    assert len(heard.ranked) == 12
+    assert heard.peaks.max() == pytest.approx(np.abs(soundfile.read(clip_path("left"))[0]).max())
+
+
+def test_files_that_cannot_be_heard(shelf, tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "words.txt").write_text("not audio")
+    soundfile.write(tmp_path / "long.flac", np.zeros(8_000 * 70, np.int16), 8_000)
+    messages = {
+        name: heard_recording(shelf, "s4", 0.0, str(tmp_path / name), 60, ignore).message
+        for name in ("empty.wav", "words.txt", "long.flac")
+    }
+    assert messages == {
+        "empty.wav": "empty file",
+        "words.txt": "not audio that can be read: format not recognised",
+        "long.flac": "1.2 min long: this page hears 1.0 min of a file; `sssm scan` has no limit",
+    }
+
+
+def test_a_header_that_lies_does_not_help(shelf, tmp_path):
+    """MP3 has no length to trust: what is heard has a bound all the same."""
+    soundfile.write(tmp_path / "long.mp3", np.zeros(16_000 * 9, np.float32), 16_000)
+    heard = heard_recording(shelf, "s4", 0.0, str(tmp_path / "long.mp3"), 5, ignore)
+    assert heard.message.startswith("heard up to 0.1 min: this page hears 0.1 min")
+    assert 5 < heard.duration_s < 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["--model", "nothing"], 2, "nothing: no such model file (shipped models: s4"),
+        (["--auth", "nowhere"], 2, "--auth nowhere: no such file or directory"),
+        (["--host", "256.1.1.1"], 1, "256.1.1.1:0: "),
+    ],
+)
+def test_a_server_that_cannot_start_says_so_in_a_line(arguments, code, line):
+    result = CliRunner().invoke(cli, ["demo", "--port", "0", *arguments])
+    assert result.exit_code == code
+    assert result.stderr.startswith(line)
+    assert result.stderr.count("\n") == 1
+
+
+def test_accounts_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SSSM_AUTH", "nonsense")
+    result = CliRunner().invoke(cli, ["demo", "--port", "0"])
+    assert (result.exit_code, result.stderr) == (2, "SSSM_AUTH: line 1 is not name:password\n")
+
+
+def test_events_are_json(shelf):
+    heard = heard_recording(shelf, "s4", 0.0, clip_path("stop"), 60, ignore)
+    assert json.loads(heard.events[0].as_json())["path"] == "stop.flac"

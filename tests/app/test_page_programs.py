@@ -1,0 +1,136 @@
+"""What programs use: `/classify`, `/scan`, the example client, and the command itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from page_server import clip_path, serving
+
+from app.page.server import bind
+from sssm.classifier import Classifier
+from sssm.spotter import KeywordSpotter
+
+ROOT = Path(__file__).parents[2]
+# Of the client's own threads, which end with the process.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    return Client(served.url, verbose=False, analytics_enabled=False)
+
+
+def test_endpoints_are_named_and_documented(client):
+    described = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(described) == {"/classify", "/scan"}
+    names = {
+        path: [parameter["parameter_name"] for parameter in endpoint["parameters"]]
+        for path, endpoint in described.items()
+    }
+    assert names == {"/classify": ["file", "model"], "/scan": ["file", "model", "sensitivity"]}
+    assert described["/scan"]["description"].startswith("Find keywords in a recording")
+
+
+def test_classify(client):
+    answer = client.predict(handle_file(clip_path("left")), "s4", api_name="/classify")
+    expected = Classifier.load("s4").classify(clip_path("left"))
+    assert answer["label"] == "left"
+    assert answer["scores"] == pytest.approx(expected.scores, abs=1e-6)
+    assert answer["duration_s"] == 1
+
+
+def test_scan(client):
+    answer = client.predict(handle_file(clip_path("left")), "s4", 0, api_name="/scan")
+    x, rate = clip_path("left"), 16_000
+    (event,) = KeywordSpotter.load("s4").stream(rate).push(soundfile.read(x, dtype="float32")[0])
+    assert answer["message"] == ""
+    assert answer["duration_s"] == 1
+    (found,) = answer["events"]
+    assert found["keyword"] == "left"
+    assert found["time_s"] == event.time_s
+    assert found["score"] == pytest.approx(event.score, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "line"),
+    [
+        (
+            __file__,
+            "s4",
+            "test_page_programs.py: not audio that can be read: format not recognised",
+        ),
+        (clip_path("left"), "/etc/passwd", "no model '/etc/passwd' here (models: s4"),
+        (None, "s4", "no file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(client, path, model, line):
+    for name, more in (("/classify", ()), ("/scan", (0,))):
+        with pytest.raises(AppError) as error:
+            client.predict(path and handle_file(path), model, *more, api_name=name)
+        assert str(error.value).startswith(line)
+        assert "\n" not in str(error.value)
+
+
+def test_the_example_client(served):
+    command = [sys.executable, ROOT / "assets/examples/websocket_client.py", clip_path("stop")]
+    answer = subprocess.run(
+        [*command, served.socket], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert answer.stdout.split()[2] == "stop"
+    assert len((ROOT / "assets/examples/websocket_client.py").read_text().splitlines()) <= 22
+
+
+def test_a_port_in_use_is_one_line():
+    with bind("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "app.cli", "demo", "--port", port]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    line = f"port {port} is in use: choose another one with --port\n"
+    assert (answer.returncode, answer.stderr, answer.stdout) == (1, line, "")
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path):
+    (tmp_path / "gradio.py").write_text("raise ModuleNotFoundError('no', name='gradio')")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "app.cli", "demo", "--port", "0"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    line = "the page needs more packages: pip install 'sssm[web]' (gradio is missing)\n"
+    assert (answer.returncode, answer.stderr) == (1, line)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
+def test_the_command_serves_and_ends(capsys):
+    """It prints its address once it can be opened; Ctrl-C ends it, and its files are gone."""
+    command = [sys.executable, "-m", "app.cli", "demo", "--port", "0"]
+    start_s = time.monotonic()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        url = server.stdout.readline().strip()
+        client = Client(url, verbose=False, analytics_enabled=False)
+        with capsys.disabled():
+            print(f"\npage ready after {time.monotonic() - start_s:.1f} s")
+        assert url.startswith("http://127.0.0.1:")
+        answer = client.predict(handle_file(clip_path("go")), "s4", api_name="/classify")
+        assert answer["label"] == "go"
+        client.close()
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=300)
+    assert said == "Ctrl-C ends it\n"
+    assert server.returncode == 130
