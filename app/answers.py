@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sssm.audio import AudioError
     from sssm.classifier import Answer, Classifier
 
-FILES_A_PROCESS = 50  # fewer are not worth the seconds that a process needs to load torch
+FILES_A_PROCESS = 50  # fewer are not worth the time that a process needs to start
 
 Row = tuple[str, "Answer | AudioError"]
 
@@ -34,8 +34,9 @@ def answers(model: str, files: list[str]) -> Generator[Row, None, None]:
 def _classifier(model: str) -> "Classifier":
     from sssm.classifier import Classifier
 
+    classifier = Classifier.load(model)
     one_thread()
-    return Classifier.load(model)
+    return classifier
 
 
 def _row(model: str, path: str) -> Iterator[Row]:

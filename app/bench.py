@@ -33,7 +33,7 @@ STREAMS = (1, 32, 1_024)
 LIVE_CHUNKS = (160, 512)  # in which streams a core are counted: sound that waits longer is late
 PEER_CHUNK = 512
 WARM_SHARE = 0.2
-COLUMNS = "{:>8}  {:>10}  {:>11}  {:>11}  {:>8}  {:>9}  {:>14}  {:>9}"
+COLUMNS = "{:>8}  {:>10}  {:>14}  {:>14}  {:>8}  {:>9}  {:>14}  {:>9}"
 HEAD = ("streams", "chunk", "p50", "p99", "calls", "real time", "streams a core", "resident")
 
 

@@ -41,10 +41,11 @@ def classify(
     ] = False,
 ) -> None:
     """Name the word in each recording."""
-    from sssm.weights import ModelFileError, find_model
+    from sssm.live import find_live
+    from sssm.weights import ModelFileError
 
     try:
-        find_model(model)
+        find_live(model)
         files, unlisted = listed(paths)
         for failure in unlisted:
             tell(failure)

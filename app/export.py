@@ -93,7 +93,7 @@ def _cost(
         share = agreement(network)
         return f"{out}: {small}; {share:.1%} of decisions on test sounds stay the same"
     recordings = list(_recordings(data, card.labels))
-    full, rough = (_accuracy(model, card, recordings) for model in (network, as_int8(network)))
+    full, rough = (_accuracy(model, recordings) for model in (network, as_int8(network)))
     return f"{out}: {small}; accuracy {full:.2%} with float32, {rough:.2%} with 8 bits"
 
 
@@ -113,11 +113,9 @@ def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]
     return [(path, word if word in labels else UNKNOWN) for path, word in found]
 
 
-def _accuracy(
-    network: "KeywordModel", card: "ModelCard", recordings: list[tuple[Path, str]]
-) -> float:
+def _accuracy(network: "KeywordModel", recordings: list[tuple[Path, str]]) -> float:
     from sssm.classifier import Classifier
 
-    classifier = Classifier(network, card)
+    classifier = Classifier.of(network)
     right = sum(classifier.classify(path).label == word for path, word in recordings)
     return right / len(recordings)

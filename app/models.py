@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,16 +13,17 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List the models that are shipped."""
-    from sssm.weights import ModelFileError, read_card, shipped_models
+    from sssm.live import describe, live_models
+    from sssm.weights import ModelFileError
 
-    shipped = sorted(shipped_models().items())
+    shipped = sorted(live_models().items())
     if not shipped:
         tell("this installation came without models")
         return
     rows = []
     for name, path in shipped:
         try:
-            labels = list(read_card(path).labels)
+            labels = list(describe(path)[0].labels)
         except ModelFileError as error:
             tell(str(error))
             raise typer.Exit(WRONG_USAGE) from None
@@ -61,18 +61,15 @@ def info(
 
 
 def _facts(model: str) -> dict[str, object]:
-    from sssm.cost import macs_per_s, parameters, state_bytes
-    from sssm.weights import find_model, load_model
+    from sssm.live import describe, find_live
 
-    path = Path(find_model(model))
-    network, card = load_model(path)
+    path = find_live(model)
+    card, cost = describe(path)
     return {
         "name": path.stem,
         "labels": list(card.labels),
         "sample_rate_hz": card.sample_rate_hz,
-        "parameters": parameters(network),
-        "state_bytes": state_bytes(network),
-        "macs_per_s": macs_per_s(network),
+        **cost,
         "training_data": card.training_data,
         "accuracy": card.accuracy,
         "licence": card.licence,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sssm.audio import AudioError
     from sssm.spotter import KeywordSpotter
 
-BYTES_A_PROCESS = 8_000_000  # fewer are not worth the seconds that a process needs to load torch
+BYTES_A_PROCESS = 8_000_000  # fewer are not worth the time that a process needs to start
 WIDEST_PATH = 60
 STOPPED = 130
 

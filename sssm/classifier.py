@@ -4,19 +4,21 @@ Decided here: how a file becomes a clip's scores.  Files are answered one at a t
 answer does not depend on the other files of a batch.
 """
 
-import functools
 import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import torch
+import numpy as np
 
 from sssm.audio import AudioError, AudioFile, Samples
-from sssm.layers.contract import FRAMES_HZ
-from sssm.model import KeywordModel
-from sssm.weights import ModelCard, ModelFileError, find_model, load_model
+from sssm.clip import clip_scores
+from sssm.live import LiveModel, live, load_live
+from sssm.weights import ModelFileError
+
+if TYPE_CHECKING:
+    from sssm.model import KeywordModel
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,29 @@ class Classifier:
     'yes'
     """
 
-    def __init__(self, model: KeywordModel, card: ModelCard):
-        self.model = model
-        self.card = card
-        # Bounded, since a folder may hold recordings at any number of rates.
-        self._at_rate = functools.lru_cache(maxsize=8)(lambda rate: model.at_rate(rate).frozen())
+    def __init__(self, model: LiveModel, clip_offset: tuple[float, ...]):
+        self.labels = model.labels
+        self._engine_at = model.engine_at
+        self._clip_offset = clip_offset
 
     @classmethod
     def load(cls, name_or_file: str | os.PathLike[str]) -> Self:
         """The shipped model of that name, or the model in that file.
 
         Raises:
-            ModelFileError: there is neither, or the file is damaged.
+            ModelFileError: there is neither, the file is damaged, it needs the extra `torch`, or it
+                has no answer for a whole recording.
         """
-        return cls(*load_model(find_model(name_or_file)))
+        model = load_live(name_or_file).model
+        if model.clip_offset is None:
+            wanted = "export it with --unit chunk"
+            raise ModelFileError(f"{name_or_file}: hears frames, not recordings; {wanted}")
+        return cls(model, model.clip_offset)
+
+    @classmethod
+    def of(cls, network: "KeywordModel") -> Self:
+        """A model of torch."""
+        return cls(live(network), tuple(network.clip.offset.tolist()))
 
     def classify(self, path: str | os.PathLike[str]) -> Answer:
         """Answer for the whole file, whatever its length, in constant memory.
@@ -76,25 +87,18 @@ class Classifier:
                 replaced_samples=audio.replaced_samples,
             )
 
-    @torch.inference_mode()
     def scores(self, pieces: Iterable[Samples], sample_rate_hz: int) -> dict[str, float]:
         """Probability of every label, from pieces of shape (samples,) at 8 to 48 kHz.
 
         What is shorter than one hop of 10 ms is padded with zeros to one.
 
         Raises:
-            ModelFileError: the answer is no number, for which only the weights can be blamed.
+            ModelFileError: the answer is no number, for which only the weights can be blamed; or
+                the file hears another rate alone.
         """
-        model = self._at_rate(sample_rate_hz)
-        state = model.init_state(1)
-        heard = 0
-        for piece in pieces:
-            _, state = model(torch.from_numpy(piece)[None, :, None], state)
-            heard += len(piece)
-        missing = max(0, sample_rate_hz // FRAMES_HZ - heard)
-        if missing:
-            _, state = model(torch.zeros(1, missing, 1), state)
-        probabilities = model.clip_logits(state).softmax(dim=-1)[0].tolist()
-        if not all(map(math.isfinite, probabilities)):
+        engine = self._engine_at(sample_rate_hz)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scores = clip_scores(engine, self._clip_offset, pieces, sample_rate_hz).tolist()
+        if not all(map(math.isfinite, scores)):
             raise ModelFileError("the model's answer is no number: its weights are damaged")
-        return dict(zip(model.config.labels, probabilities, strict=True))
+        return dict(zip(self.labels, scores, strict=True))

@@ -5,11 +5,26 @@ complex times a real number two, a square two where it is complex; exp, log, roo
 alone are not counted.
 """
 
+from typing import NamedTuple
+
 from sssm.config import ModelConfig
 from sssm.layers.contract import FRAMES_HZ, leaves
 from sssm.layers.filterbank import READINGS_HZ
 from sssm.layers.mamba import EXPAND, WIDTH, rank_of
 from sssm.model import KeywordModel
+
+
+class Cost(NamedTuple):
+    """Of one model, and of one stream that it listens to."""
+
+    parameters: int
+    state_bytes: int
+    macs_per_s: int
+
+
+def cost(model: KeywordModel) -> Cost:
+    """All that is known here of a model."""
+    return Cost(parameters(model), state_bytes(model), macs_per_s(model))
 
 
 def parameters(model: KeywordModel) -> int:

@@ -6,26 +6,21 @@ the model follows the rate; any other goes through a resampler to 16 kHz.
 
 import copy
 import dataclasses
-import functools
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import FRAMES_HZ, Detector
-from sssm.engines import engine_for
-from sssm.engines.engine import Engine
+from sssm.live import LiveModel, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
-from sssm.weights import ModelCard, ModelFileError, find_model, fingerprint, load_model
+from sssm.weights import ModelCard, ModelFileError
 
 if TYPE_CHECKING:
     from sssm.onnx.card import OnnxCard
-
-ONNX = ".onnx"
 
 
 class KeywordSpotter:
@@ -39,18 +34,17 @@ class KeywordSpotter:
 
     def __init__(
         self,
-        engine_at: Callable[[int], Engine],
+        model: LiveModel,
         card: "ModelCard | OnnxCard",
         detector: Detector,
         *,
         fingerprint: str,
     ):
         self.card = card
-        self.labels = card.labels
+        self.labels = model.labels
         self.detector = detector
         self.fingerprint = fingerprint
-        # Bounded, since streams may come at any number of rates.
-        self._at_rate = functools.lru_cache(maxsize=8)(engine_at)
+        self._engine_at = model.engine_at
 
     @classmethod
     def load(
@@ -61,20 +55,20 @@ class KeywordSpotter:
         """The shipped model of that name, or the model in that file.
 
         Args:
-            name_or_file: "s4", or a path; a file that ends in .onnx needs no torch.
+            name_or_file: "s4", or a path.  A shipped name and an .onnx file run on onnxruntime, a
+                .safetensors file on torch, see `sssm.live`.
             thresholds: keyword -> score from which it counts as heard, instead of the model's.
 
         Raises:
-            ModelFileError: there is no such model, or the file is damaged.
+            ModelFileError: there is no such model, the file is damaged, or needs the extra `torch`.
             ValueError: a threshold is not in (0, 1], or for what is no keyword of the model.
         """
-        path = find_model(name_or_file)
-        engine_at, card, name = _onnx(path) if path.suffix == ONNX else _torch(path)
+        model, card, name = load_live(name_or_file)
         try:
             detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
         except (ValueError, TypeError) as error:
-            raise ModelFileError(f"{path}: its detector is damaged ({error})") from None
-        spotter = cls(engine_at, card, detector, fingerprint=name)
+            raise ModelFileError(f"{name_or_file}: its detector is damaged ({error})") from None
+        spotter = cls(model, card, detector, fingerprint=name)
         return spotter.with_settings(thresholds=thresholds) if thresholds else spotter
 
     @property
@@ -140,21 +134,7 @@ class KeywordSpotter:
 
     def _rows(self, rate: int, size: int) -> Rows:
         detector = dataclasses.replace(self.detector, sample_rate_hz=rate)
-        return Rows(self._at_rate(rate), detector, size)
-
-
-def _torch(path: Path) -> tuple[Callable[[int], Engine], ModelCard, str]:
-    """Engines by rate, card and fingerprint of a model file."""
-    model, card = load_model(path)
-    return functools.partial(engine_for, model), card, fingerprint(path)
-
-
-def _onnx(path: Path) -> "tuple[Callable[[int], Engine], OnnxCard, str]":
-    """The same of a file that was exported."""
-    from sssm.onnx.engine import OnnxModel
-
-    model = OnnxModel(path)
-    return model.at_rate, model.card, model.card.model
+        return Rows(self._engine_at(rate), detector, size)
 
 
 def _is_native(rate: int) -> bool:

@@ -3,7 +3,8 @@
 The file is in the safetensors format.  Its metadata holds, each as JSON: format_version, config,
 labels, sample_rate_hz, thresholds, detector, training_data, licence, accuracy, and the checksum of
 all of it, weights included.  What is unknown, missing, cut short, changed or not a number is
-refused in one line that says which.  Reading a card loads no torch.
+refused in one line that says which.  Reading a card loads no torch.  What listens to a shipped
+model need not read this file: see `sssm.live`.
 """
 
 import hashlib
@@ -12,12 +13,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from sssm.config import ModelConfig
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sssm.model import KeywordModel
 
 FORMAT_VERSION = 1
-SHIPPED = {"s4": "kws12-s4.safetensors"}
+SHIPPED = {"s4": "kws12-s4"}  # short name -> name of its files
+WEIGHTS = ".safetensors"
+NEEDS = ("torch", "safetensors", "numba")  # what the extra `torch` installs
 
 _KEYS = (
     "format_version", "config", "labels", "sample_rate_hz", "thresholds", "detector",
@@ -68,27 +70,35 @@ class ModelCard:
         return self.config.sample_rate_hz
 
 
-def shipped_models() -> dict[str, Path]:
-    """Short name -> file of every model that came with the package."""
+def shipped_models(suffix: str = WEIGHTS) -> dict[str, Path]:
+    """Short name -> file of every model that came with the package, of those that end so."""
     folders = (
         Path(str(resources.files("sssm"))) / "assets",  # an installed wheel
         Path(__file__).parents[1] / "assets",  # a checkout
     )
     found = {}
-    for name, file in SHIPPED.items():
-        paths = [folder / file for folder in folders if (folder / file).is_file()]
+    for name, stem in SHIPPED.items():
+        paths = [path for folder in folders if (path := folder / f"{stem}{suffix}").is_file()]
         if paths:
             found[name] = paths[0]
     return found
 
 
 def find_model(name_or_file: str | os.PathLike[str]) -> Path:
-    """File of a shipped model's name, or the path itself.
+    """Weights of a shipped model's name, or the path itself.
 
     Raises:
         ModelFileError: there is neither.
     """
-    shipped = shipped_models()
+    return named_file(name_or_file, shipped_models())
+
+
+def named_file(name_or_file: str | os.PathLike[str], shipped: Mapping[str, Path]) -> Path:
+    """File of a name, or the path itself.
+
+    Raises:
+        ModelFileError: there is neither.
+    """
     if str(name_or_file) in shipped:
         return shipped[str(name_or_file)]
     path = Path(name_or_file)
@@ -99,10 +109,11 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
 
 
 def read_card(path: str | os.PathLike[str]) -> ModelCard:
-    """The card of a model file, checked against its checksum.
+    """The card of a file of weights, checked against its checksum.
 
     Raises:
-        ModelFileError: the file is not a model of this version, or is damaged.
+        ModelFileError: the file is not a model of this version, or is damaged, or needs the extra
+            `torch`.
     """
     return _read(Path(path))[0]
 
@@ -111,13 +122,15 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
     """The model in float32, ready to run, and its card.
 
     Raises:
-        ModelFileError: the file is not a model of this version, or is damaged.
+        ModelFileError: the file is not a model of this version, or is damaged, or needs the extra
+            `torch`.
     """
+    card, arrays = _read(Path(path))
+
     import torch
 
     from sssm.model import KeywordModel
 
-    card, arrays = _read(Path(path))
     _compare_size(Path(path), card.config, arrays)
     model = KeywordModel(card.config)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -143,9 +156,16 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
         raise ValueError(f"{broken[0]} is not a number everywhere; the model is not saved")
     metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
     metadata["checksum"] = json.dumps(_checksum(metadata, arrays))
+    from safetensors.numpy import save
+
     unfinished = Path(path).with_suffix(".part")
     unfinished.write_bytes(save(arrays, metadata))
     os.replace(unfinished, path)
+
+
+def without_torch() -> list[str]:
+    """What is not installed of what the weights need."""
+    return [name for name in NEEDS if find_spec(name) is None]
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
@@ -175,18 +195,17 @@ def _metadata(card: ModelCard) -> dict[str, Any]:
 def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
+    if missing := without_torch():
+        raise ModelFileError(f"{path}: needs {missing[0]}: pip install 'sssm[torch]'")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
         arrays = load_file(path)
         metadata = _header_metadata(path)
     except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+        SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split())
         raise ModelFileError(f"{path}: not a whole safetensors file ({reason})") from None
     values = _values(path, metadata)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from sssm.clip import ClipAnswer
 from sssm.layers.clip import ClipAnswer as Layer
-from sssm.onnx.clip import ClipAnswer
 
 
 @pytest.mark.parametrize("cuts", [[7], [1, 4, 5, 13], [5], [1], [3, 0, 2]])

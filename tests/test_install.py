@@ -1,6 +1,7 @@
 """What an installed `sssm` costs to load, and that it is ours that runs, wherever it is started."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-IMPORT_S, HELP_S = 0.2, 0.5
+DEMO, WEIGHTS = "assets/demo.wav", "assets/kws12-s4.safetensors"
+IMPORT_S, HELP_S, ANSWER_S = 0.2, 0.5, 1.0
+HEAVY = ("torch", "numba", "safetensors", "onnx", "scipy", "matplotlib", "gradio")
 
 # Top-level modules that `import sssm`, `sssm --help` may add to a fresh interpreter, beside the
 # standard library.
 IMPORT_LOADS = {"sssm"}
+LISTENING_LOADS = IMPORT_LOADS | {
+    "numpy", "onnxruntime", "soundfile", "_soundfile", "soxr", "cffi", "_cffi_backend",
+    "flatbuffers", "google", "packaging", "typing_extensions", "_soundfile_data",
+}  # fmt: skip
 HELP_LOADS = IMPORT_LOADS | {"app", "typer", "shellingham", "annotated_doc", "click", "rich"}
 
 
@@ -67,6 +74,105 @@ def test_help_loads_nothing_heavy():
     assert loaded_by(code) <= HELP_LOADS
 
 
+def without(
+    modules: tuple[str, ...], code: str, **options: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run code in an interpreter that lacks these modules."""
+    block = f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
+    return run(sys.executable, "-c", block + code, **options)
+
+
+def command_without(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The command where only the base is installed."""
+    words = ["sssm", *map(str, arguments)]
+    return without(HEAVY, f"from app.cli import main; sys.argv = {words!r}; main()", cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", DEMO],
+        ["scan", DEMO],
+        ["listen", "--input", DEMO],
+        ["bench", "--seconds", "0"],
+        ["models"],
+        ["info"],
+        ["info", "--json"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+def test_the_base_runs_a_shipped_model(arguments: list[str]):
+    result = command_without(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_the_base_calibrates(tmp_path: Path):
+    (tmp_path / "talk").mkdir()
+    shutil.copy(ROOT / DEMO, tmp_path / "talk")
+    result = command_without("calibrate", "--negatives", "talk", "--out", "t.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "t.json").is_file()
+
+
+def test_a_shipped_model_listens_in_a_program_without_torch():
+    code = (
+        "import numpy as np; from sssm import KeywordSpotter\n"
+        "spotter = KeywordSpotter.load('s4')\n"
+        "spotter.batch(3, 44_100).push(np.zeros((3, 4_410), np.float32))\n"
+        "print(spotter.stream(16_000).push_scores(np.zeros(1_600, np.float32)).shape)"
+    )
+    assert without(HEAVY, code).stdout == "(10, 12)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["classify", DEMO, "--model", WEIGHTS], "sssm[torch]"),
+        (["scan", DEMO, "--model", WEIGHTS], "sssm[torch]"),
+        (["info", WEIGHTS], "sssm[torch]"),
+        (["export", "s4", "out.onnx"], "sssm[torch]"),
+        (["demo"], "sssm[web]"),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_an_extra_says_which(arguments: list[str], extra: str):
+    result = command_without(*arguments)
+    assert result.returncode in (1, 2)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert f"pip install '{extra}'" in line
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate", "evaluate_stream", "publish"])
+def test_training_says_which_extra_it_needs(program: str):
+    code = f"import runpy; runpy.run_module('training.{program}', run_name='__main__')"
+    result = without(HEAVY, code)
+    assert result.returncode == 2
+    assert result.stderr == "training needs torch: pip install 'sssm[train]'\n"
+
+
+def test_an_answer_takes_less_than_a_second(command: str):
+    def measure() -> float:
+        """Of the processor: on one thread that is the time where nothing else runs."""
+        start = os.times()
+        assert " yes " in run(command, "classify", DEMO).stdout
+        end = os.times()
+        spent = end.children_user + end.children_system
+        return spent - start.children_user - start.children_system
+
+    assert best_s(measure, ANSWER_S) < ANSWER_S
+
+
+def test_listening_loads_nothing_heavy():
+    code = (
+        "import numpy as np; from sssm import KeywordSpotter\n"
+        "KeywordSpotter.load('s4').stream(16_000).push(np.zeros(1_600, np.float32))"
+    )
+    assert loaded_by(code) <= LISTENING_LOADS
+
+
 def test_import_time():
     code = (
         "import time; start = time.perf_counter(); import sssm; print(time.perf_counter() - start)"
@@ -108,9 +214,18 @@ def test_typed_marker():
     assert resources.files("sssm").joinpath("py.typed").is_file()
 
 
-def test_extras_agree():
+def test_the_base_is_light():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(project["optional-dependencies"]["torch"]) <= set(project["dependencies"])
+    names = {re.split(r"[^\w-]", needed)[0] for needed in project["dependencies"]}
+    assert names == {"numpy", "onnxruntime", "rich", "sounddevice", "soundfile", "soxr", "typer"}
+
+
+def test_dev_has_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert "sssm[train,web]" in extras["dev"]
+    assert "sssm[torch]" in extras["train"]
 
 
 def test_torch_builds_nothing():

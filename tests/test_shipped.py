@@ -9,7 +9,10 @@ import torch
 
 from sssm.classifier import Classifier
 from sssm.cost import parameters
+from sssm.detector import DEFAULT_THRESHOLD
+from sssm.live import live_models
 from sssm.model import KeywordModel, ModelState
+from sssm.spotter import KeywordSpotter
 from sssm.weights import load_model, shipped_models
 
 RATE_HZ = 16_000
@@ -17,8 +20,13 @@ DEMO = Path(__file__).parents[1] / "assets" / "demo.wav"
 
 
 @pytest.fixture(scope="module", params=sorted(shipped_models()))
-def path(request):
-    return shipped_models()[request.param]
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def path(name):
+    return shipped_models()[name]
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +84,23 @@ def test_a_shipped_model_says_what_it_is(path):
     json.dumps(dict(card.accuracy), allow_nan=False)
 
 
-def test_the_demo_is_heard(path):
-    answer = Classifier.load(path).classify(DEMO)
-    assert answer.label == "yes"
-    assert answer.score > 0.9
+def test_what_listens_was_exported_from_the_weights(name, path):
+    listens = live_models()[name]
+    assert listens.suffix == ".onnx"
+    exported, weights = KeywordSpotter.load(name), KeywordSpotter.load(path)
+    assert exported.fingerprint == weights.fingerprint, f"sssm export {name} {listens} --unit chunk"
+    assert exported.labels == weights.labels
+    assert exported.detector.thresholds == {
+        word: weights.detector.thresholds.get(word, DEFAULT_THRESHOLD) for word in weights.keywords
+    }
+    assert dict(exported.card.accuracy) == dict(weights.card.accuracy)
+
+
+def test_the_demo_is_heard(name, path):
+    for model in (name, path):
+        answer = Classifier.load(model).classify(DEMO)
+        assert answer.label == "yes"
+        assert answer.score > 0.9
 
 
 @pytest.mark.parametrize("before", what_came_before())

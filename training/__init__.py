@@ -1,1 +1,13 @@
-"""From recordings to a model file: corpus, examples, loop, evaluation."""
+"""From recordings to a model file: corpus, examples, loop, evaluation.
+
+All of it is programs, `python -m training.NAME`: without the extra `train` one line says so.
+"""
+
+import sys
+from importlib.util import find_spec
+
+_NEEDS = ("torch", "numba", "safetensors", "lightning_fabric", "matplotlib", "scipy", "tensorboard")
+
+if _missing := [name for name in _NEEDS if find_spec(name) is None]:
+    print(f"training needs {_missing[0]}: pip install 'sssm[train]'", file=sys.stderr)
+    raise SystemExit(2)

@@ -18,7 +18,8 @@ import typer
 
 from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
-from sssm.weights import ModelFileError
+from sssm.model import KeywordModel
+from sssm.weights import ModelFileError, find_model, load_model
 from training import own_words, speech_commands
 from training.console import say, tell, track
 from training.corpus import SAMPLE_RATE_HZ, open_corpus
@@ -83,12 +84,12 @@ def evaluate(
     if not png.parent.is_dir():  # better now than after minutes of work
         raise typer.BadParameter(f"{png.parent} is no folder")
     try:
-        classifier = Classifier.load(model)
+        network, _ = load_model(find_model(model))
         if folder is not None:
-            measured = _on_folder(classifier, folder, sample_rate)
+            measured = _on_folder(network, folder, sample_rate)
         elif data is not None:
-            measured = measure(classifier, data, split, sample_rate or SAMPLE_RATE_HZ)
-        labels = classifier.model.config.labels
+            measured = measure(network, data, split, sample_rate or SAMPLE_RATE_HZ)
+        labels = network.config.labels
         what = folder.resolve().name if folder else split.value
         title = f"{Path(model).stem} on {what}: {measured.figures.accuracy:.1%}"
         save_confusion(png, labels, measured.figures, title)
@@ -109,13 +110,12 @@ def evaluate(
         raise typer.Exit(INPUT_FAILED)
 
 
-def measure(classifier: Classifier, root: Path, split: str, sample_rate_hz: int) -> Measured:
+def measure(model: KeywordModel, root: Path, split: str, sample_rate_hz: int) -> Measured:
     """Figures of the clips of a data folder, with silence cut from real noise, and with zeros.
 
     Raises:
         ValueError: the folder cannot be read, or holds none of the model's labels in this split.
     """
-    model = classifier.model
     published = (root / speech_commands.FOLDER).is_dir()
     corpus = open_corpus(root, own_words=not published)
     labels = labels_of(model.config.labels)
@@ -142,9 +142,9 @@ def measure(classifier: Classifier, root: Path, split: str, sample_rate_hz: int)
     )
 
 
-def _on_folder(classifier: Classifier, root: Path, sample_rate_hz: int | None) -> Measured:
+def _on_folder(model: KeywordModel, root: Path, sample_rate_hz: int | None) -> Measured:
     """The files below a folder, each answered as `sssm classify` answers it."""
-    names = classifier.model.config.labels
+    classifier, names = Classifier.of(model), model.config.labels
     said, heard, speakers, rates, failures = [], [], [], set(), 0
     for path, label in track(_labelled_files(root, names), "files"):
         try:

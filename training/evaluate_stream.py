@@ -20,7 +20,7 @@ from sssm.det import save_det
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
-from sssm.weights import ModelFileError
+from sssm.weights import ModelFileError, find_model
 from training.console import say, tell, track
 from training.corpus import open_corpus
 from training.stream_report import det_lines, report, save_errors, tables
@@ -81,7 +81,7 @@ def evaluate_stream(
     if out_thresholds is not None and not out_thresholds.parent.is_dir():
         raise typer.BadParameter(f"{out_thresholds.parent} is no folder")
     try:
-        spotter = KeywordSpotter.load(model)
+        spotter = KeywordSpotter.load(find_model(model))
         if thresholds is not None:
             chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
             spotter = spotter.with_settings(thresholds=chosen)

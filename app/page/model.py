@@ -8,8 +8,10 @@ from pathlib import Path
 import gradio as gr
 
 from app.page.shelf import Shelf
+from sssm.weights import WEIGHTS, load_model, without_torch
 
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+HINT = "Pictures of its weights need more packages: pip install 'sssm[torch]'"
 CAPTIONS = {
     "responses": "Learned filterbank: how strongly each mode hears a tone. Every curve is one "
     "complex resonator on the raw samples, in two stages.",
@@ -43,18 +45,10 @@ def about(file: Path) -> tuple[str, str]:
     Raises:
         ModelFileError: it is damaged.
     """
-    from app.page import pictures
-    from sssm.weights import load_model
+    from sssm.live import describe
 
-    model, card = load_model(file)
-    parts = []
-    for name, draw in (
-        ("responses", pictures.responses),
-        ("bands", pictures.bands),
-        ("kernels", pictures.kernels),
-    ):
-        if drawing := draw(model):
-            parts.append(_figure(CAPTIONS[name], drawing))
+    card, _ = describe(file)
+    parts = _drawings(file.with_suffix(WEIGHTS))
     for picture in sorted(file.parent.glob(f"{file.stem}*")):
         if picture.suffix in KINDS:
             data = base64.b64encode(picture.read_bytes()).decode()
@@ -63,6 +57,27 @@ def about(file: Path) -> tuple[str, str]:
             parts.append(_figure((caption or picture.stem).capitalize(), image))
     words = _card(file, card.training_data, card.licence, dict(card.accuracy))
     return f'<div class="sssm-model">{"".join(parts)}</div>', words
+
+
+def _drawings(weights: Path) -> list[str]:
+    """What torch can draw of the weights that lie beside a file, and otherwise what it would take.
+
+    Raises:
+        ModelFileError: they are damaged.
+    """
+    if not weights.is_file():
+        return []
+    if without_torch():
+        return [f'<p class="sssm-hint">{HINT}</p>']
+    from app.page import pictures
+
+    model, _ = load_model(weights)
+    drawn = {
+        "responses": pictures.responses(model),
+        "bands": pictures.bands(model),
+        "kernels": pictures.kernels(model),
+    }
+    return [_figure(CAPTIONS[name], drawing) for name, drawing in drawn.items() if drawing]
 
 
 def _card(file: Path, training_data: str, licence: str, accuracy: dict[str, object]) -> str:

@@ -23,11 +23,11 @@ class Shelf:
     """
 
     def __init__(self, first: str):
-        from sssm.weights import find_model, shipped_models
+        from sssm.live import find_live, live_models
 
-        shipped = shipped_models()
+        shipped = live_models()
         name = first if first in shipped else Path(first).stem
-        self._files = {name: find_model(first)} | {
+        self._files = {name: find_live(first)} | {
             other: path for other, path in shipped.items() if other != name
         }
         self._spotters: dict[str, KeywordSpotter] = {}

@@ -1,8 +1,8 @@
 """What an exported file says of itself: its metadata, each value as JSON.
 
 `labels, thresholds, detector, sample_rate_hz, hop_samples, unit, states, modes, format_version,
-model, licence, training_data, accuracy`, and `clip_offset`, by which a whole recording is answered.
-A program needs nothing beside the file.
+model, licence, training_data, accuracy`, and `clip_offset`, by which a whole recording is answered,
+and `cost`, which needs torch to be worked out.  A program needs nothing beside the file.
 """
 
 import json
@@ -49,6 +49,7 @@ class OnnxCard:
         model: fingerprint of the model that the file was made from.
         licence, training_data, accuracy: of the weights.
         clip_offset: a label's offset in the answer for a whole recording.
+        cost: of the model, see `sssm.cost.Cost`.
     """
 
     labels: tuple[str, ...]
@@ -64,6 +65,7 @@ class OnnxCard:
     training_data: str
     accuracy: Mapping[str, Any]
     clip_offset: tuple[float, ...]
+    cost: Mapping[str, int]
 
     def to_metadata(self) -> dict[str, str]:
         """Strings for the file."""

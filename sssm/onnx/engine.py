@@ -38,11 +38,7 @@ class OnnxModel:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.session = open_session(Path(path))
-        try:
-            metadata = self.session.get_modelmeta().custom_metadata_map
-            self.card = OnnxCard.from_metadata(metadata)
-        except ValueError as error:
-            raise ModelFileError(f"{path}: {error}") from None
+        self.card = _card(self.session, path)
         self.is_open = self.card.unit == "chunk" and isinstance(self._audio_length(), str)
         if not self.is_open and self.card.unit != "frame":
             wanted = "export it with --unit chunk, without --chunk-ms, to listen to it"
@@ -63,6 +59,22 @@ class OnnxModel:
     def _audio_length(self) -> int | str:
         length: int | str = self.session.get_inputs()[0].shape[1]
         return length
+
+
+def read_card(path: str | os.PathLike[str]) -> OnnxCard:
+    """Card of an exported file of any unit.
+
+    Raises:
+        ModelFileError: there is no such file, or it is no whole model of this version.
+    """
+    return _card(open_session(Path(path)), path)
+
+
+def _card(session: onnxruntime.InferenceSession, path: str | os.PathLike[str]) -> OnnxCard:
+    try:
+        return OnnxCard.from_metadata(session.get_modelmeta().custom_metadata_map)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:

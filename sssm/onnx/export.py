@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import onnx
 
+from sssm.cost import cost
 from sssm.detector import DEFAULT_THRESHOLD, Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
@@ -136,6 +137,7 @@ def _card(
         training_data=card.training_data,
         accuracy=dict(card.accuracy),
         clip_offset=tuple(model.clip.offset.tolist()),
+        cost=cost(model)._asdict(),
     )
 
 

@@ -39,6 +39,13 @@ def test_info_says_all_of_a_model_in_json(model_file):
     assert facts["licence"] == "Apache-2.0"
 
 
+def test_an_exported_file_says_the_same(model_file, tmp_path):
+    exported = tmp_path / "tiny.onnx"
+    assert run("export", model_file, exported).exit_code == 0
+    facts, wanted = (run("info", file, "--json").stdout for file in (exported, model_file))
+    assert json.loads(facts) == json.loads(wanted)
+
+
 def test_info_is_a_list_for_people(model_file):
     facts = json.loads(run("info", model_file, "--json").stdout)
     lines = run("info", model_file).stdout.splitlines()
@@ -75,7 +82,7 @@ def test_what_is_no_model_is_one_line_and_2(tmp_path, model_file, command):
 
 def test_models_lists_what_is_shipped(model_file, monkeypatch):
     shipped = {"tiny": model_file, "again": model_file}
-    monkeypatch.setattr("sssm.weights.shipped_models", lambda: shipped)
+    monkeypatch.setattr("sssm.live.live_models", lambda: shipped)
     rows = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
     assert [row["name"] for row in rows] == ["again", "tiny"]
     assert rows[1] == {
@@ -93,13 +100,13 @@ def test_models_lists_what_is_shipped(model_file, monkeypatch):
 def test_models_says_when_a_shipped_one_is_damaged(tmp_path, monkeypatch):
     (tmp_path / "text.safetensors").write_text("text")
     shipped = {"text": tmp_path / "text.safetensors"}
-    monkeypatch.setattr("sssm.weights.shipped_models", lambda: shipped)
+    monkeypatch.setattr("sssm.live.live_models", lambda: shipped)
     result = run("models")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
 
 
 def test_models_says_when_there_are_none(monkeypatch):
-    monkeypatch.setattr("sssm.weights.shipped_models", dict)
+    monkeypatch.setattr("sssm.live.live_models", dict)
     result = run("models")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "this installation came without models\n"

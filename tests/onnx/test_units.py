@@ -133,6 +133,7 @@ def test_metadata_says_everything(tmp_path):
     assert set(metadata) == {
         "labels", "thresholds", "detector", "sample_rate_hz", "hop_samples", "unit", "states",
         "modes", "format_version", "model", "licence", "training_data", "accuracy", "clip_offset",
+        "cost",
     }  # fmt: skip
     facts = {key: json.loads(value) for key, value in metadata.items()}
     assert facts["labels"] == list(LABELS)

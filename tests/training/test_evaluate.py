@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from sssm.classifier import Classifier
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
-from sssm.weights import ModelCard, save_model
+from sssm.weights import ModelCard, load_model, save_model
 from training.corpus import open_corpus
 from training.evaluate import app
 from training.labels import SILENCE, UNKNOWN, labels_of
@@ -90,7 +90,7 @@ def test_json_has_every_figure(evaluate, commands_root, core_model, tmp_path):
 def test_figures_are_those_of_the_scores(evaluate, commands_root, core_model, rate, split):
     options = ("--split", split, "--sample-rate", rate, "--json")
     report = report_of(evaluate("--data", commands_root, "--model", core_model, *options))
-    model = Classifier.load(core_model).model
+    model, _ = load_model(core_model)
     corpus = open_corpus(commands_root, own_words=False)
     for key, zeros in (("accuracy", False), ("accuracy_zeros", True)):
         labels = labels_of(model.config.labels)

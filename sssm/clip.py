@@ -1,4 +1,7 @@
-"""A whole recording's one answer, from an exported file: see `sssm.layers.clip`."""
+"""A whole recording's one answer, from the logits of its frames: see `sssm.layers.clip`.
+
+The same numbers as the layer's, without torch, from whatever engine runs the model.
+"""
 
 from collections.abc import Iterable
 
@@ -6,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.engines.engine import Logits
-from sssm.onnx.engine import FRAMES_HZ, OnnxModel
+from sssm.detector import FRAMES_HZ
+from sssm.engines.engine import Engine, Logits
 
 FRAMES_A_MEAN = 5
 FRAMES_A_RUN = 64  # of the engine, so that a long recording takes no more memory
@@ -56,14 +59,18 @@ class ClipAnswer:
 
 
 def clip_scores(
-    model: OnnxModel, pieces: Iterable[Samples], sample_rate_hz: int
-) -> dict[str, float]:
-    """Probability of every label for one recording, from pieces of shape (samples,).
+    engine: Engine, offset: tuple[float, ...], pieces: Iterable[Samples], sample_rate_hz: int
+) -> NDArray[np.float64]:
+    """(classes,) probabilities for one recording, in constant memory.
 
-    What is shorter than one frame of 10 ms is padded with zeros to one.
+    Args:
+        engine: at the rate of the recording.
+        offset: of every label.
+        pieces: of shape (samples,); less than one frame of 10 ms is padded with zeros to one.
+        sample_rate_hz: of the recording.
     """
-    engine, answer = model.at_rate(sample_rate_hz), ClipAnswer(model.card.clip_offset)
-    state, waiting, frames = engine.init_state(1), np.zeros(0, np.float32), 0
+    answer, state = ClipAnswer(offset), engine.init_state(1)
+    waiting, frames = np.zeros(0, np.float32), 0
     for piece in pieces:
         waiting = np.concatenate([waiting, piece])
         while True:
@@ -80,4 +87,4 @@ def clip_scores(
         size = sample_rate_hz // FRAMES_HZ
         waiting = np.concatenate([waiting, np.zeros(size - len(waiting), np.float32)])
         answer.listen(engine.run(waiting[None], 0, state)[0][0])
-    return dict(zip(model.card.labels, answer.scores().tolist(), strict=True))
+    return answer.scores()
