@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from page_server import CHROMIUM, chromium, clip_path, opened, serving, stream_of, wait_for
+from page_server import (
+    CHROMIUM,
+    PATIENCE_S,
+    chromium,
+    clip_path,
+    opened,
+    serving,
+    stream_of,
+    wait_for,
+)
 
 from app.page.limits import Limits
 
@@ -40,6 +49,7 @@ def browser(playwright):
 def test_nothing_is_asked_of_the_outside(browser, served):
     asked, errors = [], []
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_S * 1000)
     context.on("request", lambda request: asked.append(request.url))
     page = context.new_page()
     page.on("console", lambda line: line.type == "error" and errors.append(line.text))
@@ -133,6 +143,7 @@ def test_a_closed_tab_frees_what_it_held(browser, served):
 
 def test_a_page_without_a_microphone_says_what_to_do(browser, served):
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE_S * 1000)
     context.add_init_script("delete Navigator.prototype.mediaDevices")
     page = opened(context, served.url)
     page.locator("sssm-live .sssm-button").press("Enter")
@@ -144,6 +155,7 @@ def test_a_page_without_a_microphone_says_what_to_do(browser, served):
 def test_credentials_cover_the_page_and_its_websocket(browser, model_file):
     with serving(str(model_file), accounts={"ann": "secret"}) as served:
         context = browser.new_context(http_credentials={"username": "ann", "password": "secret"})
+        context.set_default_timeout(PATIENCE_S * 1000)
         page = opened(context, served.url)
         page.locator("sssm-live .sssm-button").click()
         page.locator(".sssm-counters", has_text="received").wait_for()

@@ -10,6 +10,7 @@ import soundfile
 import soxr
 from page_server import (
     CHROMIUM,
+    PATIENCE_S,
     chromium,
     clip,
     opened,
@@ -107,6 +108,7 @@ def sessions(playwright, served, tmp_path_factory):
         listeners = {}
         for name, browser in (("first", one), ("second", two)):
             context = browser.new_context()
+            context.set_default_timeout(PATIENCE_S * 1000)
             context.add_init_script(WATCH)
             listeners[name] = Listener(context, served.url)
         for listener in listeners.values():
