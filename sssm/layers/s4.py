@@ -3,6 +3,15 @@
 The file follows the paper: the parameters (theorem 1), the kernel (Algorithm 1), the recurrence
 (theorem 2).  HiPPO is never diagonalised, not even its powers: see `sssm.math.nplr`.
 
+The parallel form is Algorithm 1 in time instead of frequency, so that it has a state.  In
+
+    h_t = poles h_(t-1) + dB x_t - Q s_t,   s_t = R^* h_(t-1)
+
+the low rank makes a diagonal model hear a number s of its own.  Were Q zero, s would be some r,
+heard through the diagonal model alone; as it is, s = r - omega R^* (1 - omega poles)^-1 Q s, which
+is Woodbury's identity, and s is r times the reciprocal of a power series.  All series are made
+without a matrix of N x N numbers, and the last state is that of the diagonal model.
+
 Source: Gu et al. 2021, "Efficiently Modeling Long Sequences with Structured State Spaces",
 arXiv:2111.00396.
 """
@@ -11,9 +20,10 @@ import math
 from typing import NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from sssm.layers.blockwise import block_length, blockwise
 from sssm.layers.contract import StreamingLayer, derived
 from sssm.math.dplr import (
     DiscreteDPLR,
@@ -21,13 +31,21 @@ from sssm.math.dplr import (
     dense_dplr,
     pair_sum,
     row_to_complex,
-    to_complex,
-    to_real,
 )
 from sssm.math.krylov import power, squarings
 from sssm.math.nplr import dplr_legs
+from sssm.math.series import multiply, reciprocal
 from sssm.ops.cauchy import cauchy
+from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
+from sssm.ops.long_conv import long_conv
+from sssm.ops.vandermonde import vandermonde
+
+BLOCK_NUMBERS = 1 << 14
+"""Coefficients and modes of as many channels as are worked on at a time."""
+
+NOISE = 1e-14
+"""Of a Fourier transform in float64, as a share of the largest number in it."""
 
 
 class S4State(NamedTuple):
@@ -99,13 +117,21 @@ class S4(StreamingLayer[S4State]):
             return x.clone(), S4State(h.clone())
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.D.dtype)
-            size = block_length(length)
             system = self.discrete()
-            dA, dB, C = dense_dplr(system)
-            squares = squarings(dA, size)
-            K = dplr_kernel(system, squares, size).to(x.dtype)
-            y, last = blockwise(x, squares, dB, C, K, to_real(h))
-            return y + self.D * x, S4State(to_complex(last))
+            K, S, G, E = series(system, length, x.dtype)
+            y, s = long_conv(x, K), long_conv(x, S).double()
+            poles, Q, R, dB, C = system
+            kind, h = h.dtype, h.to(poles.dtype)
+            if state is not None:
+                silence = torch.zeros_like(s)
+                r, _ = diagonal_ssm(silence, poles, dB, R, h)
+                r = torch.cat([pair_sum(R * h)[:, None, :, 0], r[:, :-1]], dim=1)
+                left, _ = diagonal_ssm(silence, poles, dB, C, h)
+                fed = resolved(long_conv(r, G))
+                y, s = y + resolved(left - long_conv(fed, E)).to(y.dtype), s + fed
+            _, own = diagonal_ssm(x.double(), poles, dB, C, h)
+            _, back = diagonal_ssm(s, poles, -Q, C, torch.zeros_like(h))
+            return y + self.D * x, S4State(flush(own + back).to(kind))
 
     def step(self, x: Tensor, state: S4State) -> tuple[Tensor, S4State]:
         poles, Q, R, dB, C = (part.to(state.h.dtype) for part in self.discrete())
@@ -122,6 +148,50 @@ class S4(StreamingLayer[S4State]):
         system = bilinear_dplr(Lambda, P, B, C, dt)
         rounded = (torch.view_as_real(part).to(self.D.dtype).double() for part in system)
         return DiscreteDPLR(*map(torch.view_as_complex, rounded))
+
+
+def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Power series of the system, coefficients of omega^0 to omega^(length - 1).
+
+    Some channels at a time, and made again for the gradients, so that memory holds little more
+    than the result.
+
+    Args:
+        system: (H, N / 2) vectors, complex128.
+        length: L, at least 1.
+        dtype: of the first two.
+
+    Returns:
+        Four times (H, length): from x to y (K, the kernel) and from x to s in `dtype`; from r to s,
+        and what y loses to s, in float64.
+    """
+    modes = system.poles.shape[1]
+    channels = max(1, BLOCK_NUMBERS // (length + modes))
+    parts = [
+        checkpoint(_series, length, dtype, *part, use_reentrant=False, preserve_rng_state=False)
+        for part in zip(*(vector.split(channels) for vector in system), strict=True)
+    ]
+    return tuple(torch.cat(of_channels) for of_channels in zip(*parts, strict=True))
+
+
+def _series(
+    length: int, dtype: torch.dtype, poles: Tensor, Q: Tensor, R: Tensor, dB: Tensor, C: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    products = torch.cat([C * dB, C * Q, R * dB, R * Q])
+    CB, CQ, RB, RQ = vandermonde(products, poles.repeat(4, 1), length).chunk(4)
+    one = torch.ones_like(RQ[:, :1])
+    s_of_r = reciprocal(torch.cat([one, RQ[:, :-1]], dim=1))
+    s_of_x = multiply(s_of_r, F.pad(RB[:, :-1], (1, 0)))
+    K = CB - multiply(CQ, s_of_x)
+    return K.to(dtype), s_of_x.to(dtype), s_of_r, CQ
+
+
+def resolved(y: Tensor) -> Tensor:
+    """`y` (batch, length, H) in float64 with what is below the noise of a Fourier transform at 0.
+
+    So that what a state leaves decays to exact silence here too.
+    """
+    return torch.where(y.abs() < NOISE * y.abs().amax(dim=1, keepdim=True), 0, y)
 
 
 def dplr_kernel(system: DiscreteDPLR, squares: list[Tensor], length: int) -> Tensor:

@@ -77,6 +77,15 @@ def test_the_forms_agree_over_16000_elements_of_slow_modes():
             assert relative_rms(found, expected) < 1e-5
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("batch", "length", "modes"), [(2, 4_000, 64), (1, 4_000, 64)])
+def test_much_is_convolved_and_the_rest_is_not(batch, length, modes):
+    inputs = operands(length, batch=batch, channels=1, modes=modes)
+    convolved = diagonal_ssm_parallel(*inputs)[0]
+    assert torch.equal(diagonal_ssm(*inputs)[0], convolved) == (batch > 1)
+    assert relative_rms(diagonal_ssm(*inputs)[0], convolved) < 1e-5
+
+
 def test_the_step_is_one_element():
     x, *rest = operands(1)
     y, h = diagonal_ssm_step(x[:, 0], *rest)

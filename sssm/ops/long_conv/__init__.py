@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sssm.ops.long_conv import parallel
 from sssm.ops.long_conv.reference import long_conv_reference
-from sssm.ops.operator import operator
+from sssm.ops.operator import Operator, operator
 
 __all__ = ["long_conv", "long_conv_reference"]
 
@@ -18,17 +18,25 @@ def _toeplitz(x: Tensor, K: Tensor) -> Tensor:
     return parallel.toeplitz_conv(x, K)
 
 
-@_toeplitz.register_fake
-def _fake(x: Tensor, K: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
 @operator("toeplitz_conv_backward")
 def _toeplitz_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     return parallel.toeplitz_conv_backward(x, K, dy)
 
 
-@_toeplitz_backward.register_fake
+@operator("fft_conv")
+def _fft(x: Tensor, K: Tensor) -> Tensor:
+    return parallel.fft_conv(x, K)
+
+
+@operator("fft_conv_backward")
+def _fft_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    return parallel.fft_conv_backward(x, K, dy)
+
+
+def _fake(x: Tensor, K: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
 def _fake_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     return dx, torch.empty_like(K, memory_format=torch.contiguous_format)
@@ -38,13 +46,18 @@ def _save(ctx, inputs, output) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx, dy: Tensor):
-    return _toeplitz_backward(*ctx.saved_tensors, dy)
+def _register(forward: Operator, backward: Operator) -> None:
+    forward.register_fake(_fake)
+    backward.register_fake(_fake_backward)
+    forward.register_autograd(lambda ctx, dy: backward(*ctx.saved_tensors, dy), setup_context=_save)
 
 
-_toeplitz.register_autograd(_backward, setup_context=_save)
+_register(_toeplitz, _toeplitz_backward)
+_register(_fft, _fft_backward)
 _toeplitz.register_kernel("cuda", parallel.toeplitz_conv)
 _toeplitz_backward.register_kernel("cuda", parallel.toeplitz_conv_backward)
+_fft.register_kernel("cuda", parallel.fft_conv)
+_fft_backward.register_kernel("cuda", parallel.fft_conv_backward)
 
 
 def long_conv(x: Tensor, K: Tensor) -> Tensor:
@@ -68,4 +81,4 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
     if x.shape[1] == 0:
         return x.clone()
     with torch.autocast(x.device.type, enabled=False):
-        return _toeplitz(x, K) if x.shape[1] <= SHORT else parallel.fft_conv(x, K)
+        return _toeplitz(x, K) if x.shape[1] <= SHORT else _fft(x, K)

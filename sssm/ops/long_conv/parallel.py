@@ -23,9 +23,31 @@ def toeplitz_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Te
 def fft_conv(x: Tensor, K: Tensor) -> Tensor:
     """By the convolution theorem, padded so that nothing wraps around: O(L log L)."""
     length = x.shape[1]
-    size = 1 << (2 * length - 1).bit_length()
-    spectrum = torch.fft.rfft(x, size, dim=1) * torch.fft.rfft(K.T, size, dim=0)
-    return torch.fft.irfft(spectrum, size, dim=1)[:, :length]
+    spectrum = _spectrum(x).mul_(_spectrum(K.T))
+    return torch.fft.irfft(spectrum, _padded(length), dim=-2)[:, :length].contiguous()
+
+
+def fft_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x and K, correlations both; the spectra are made again, not kept.
+
+    PyTorch's own gradient of a real transform is a complex one, twice the work.
+    """
+    length = x.shape[1]
+    dY = _spectrum(dy)
+    # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
+    dK = (dY * _spectrum(x).conj_physical()).sum(dim=0)
+    dX = dY.mul_(_spectrum(K.T).conj_physical())
+    dx, dK = (torch.fft.irfft(part, _padded(length), dim=-2) for part in (dX, dK))
+    return dx[:, :length].contiguous(), dK[:length].T.contiguous()
+
+
+def _spectrum(x: Tensor) -> Tensor:
+    """Of (..., length, H) over time."""
+    return torch.fft.rfft(x, _padded(x.shape[-2]), dim=-2)
+
+
+def _padded(length: int) -> int:
+    return 1 << (2 * length - 1).bit_length()
 
 
 def _toeplitz(K: Tensor) -> Tensor:

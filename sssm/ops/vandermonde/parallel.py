@@ -4,48 +4,89 @@ With l = i S + j the power splits, dA^l = dA^(i S) dA^j, so that
 
     K[h, i S + j] = 2 Re sum_n (C[h, n] dA[h, n]^(i S)) dA[h, n]^j
 
-is a real product (I x 2N) by (2N x S) a channel: memory O(H N sqrt(L) + H L), never (H, N, L).
+is a real product (I x 2N) by (2N x S) a channel.  Some channels at a time: memory O(H L) and what a
+cache can hold, never (H, N, L).
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from sssm.math.powers import powers
 
+TABLE_NUMBERS = 1 << 16
+"""Complex numbers of one factor made at a time: 1 MiB in complex128."""
+
 
 def vandermonde_parallel(C: Tensor, dA: Tensor, length: int) -> Tensor:
     """Same contract as `sssm.ops.vandermonde.vandermonde`."""
-    outer, inner = _factors(dA, length)
-    outer = C[..., None] * outer
-    left = torch.cat([outer.real, -outer.imag], dim=1).transpose(1, 2)  # (H, I, 2N)
-    right = torch.cat([inner.real, inner.imag], dim=1)  # (H, 2N, S)
-    return 2 * (left @ right).flatten(1)[:, :length]
+    K = C.new_empty(C.shape[0], length, dtype=C.dtype.to_real())
+    for some in _blocks(dA, length):
+        K[some] = _kernel(C[some], dA[some], length)
+    return K
 
 
 def vandermonde_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of C and dA; the powers are made again, not kept."""
-    outer, inner = _factors(dA, dK.shape[1])
+    dC, ddA = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (C, dA))
+    for some in _blocks(dA, dK.shape[1]):
+        dC[some], ddA[some] = _gradients(C[some], dA[some], dK[some])
+    return dC, ddA
+
+
+def _kernel(C: Tensor, dA: Tensor, length: int) -> Tensor:
+    outer, inner = factors(dA, length)
+    outer = C[..., None] * outer
+    left = torch.cat([outer.real, -outer.imag], dim=1).transpose(1, 2)  # (H, I, 2N)
+    return 2 * (left @ planes(inner)).flatten(1)[:, :length]
+
+
+def _gradients(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
+    outer, inner = factors(dA, dK.shape[1])
     strides, block = outer.shape[2], inner.shape[2]
     padded = dK.new_zeros(dK.shape[0], strides * block)
     padded[:, : dK.shape[1]] = 2 * dK
-    grid = padded.unflatten(1, (strides, block)).to(C.dtype)  # (H, I, S)
-    # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
-    outer_, inner_ = outer.conj_physical(), inner.conj_physical()
-    douter = inner_ @ grid.transpose(1, 2)  # (H, N, I)
-    dinner = C.conj_physical()[..., None] * outer_ @ grid  # (H, N, S)
-    dC = (douter * outer_).sum(dim=2)
+    grid = padded.unflatten(1, (strides, block))  # (H, I, S)
+    # Sums over j of dA^j and j dA^j; conjugates of what the gradients ask for.
+    j = torch.arange(block, device=dA.device)
+    both = torch.cat([planes(inner), planes(j * inner)], dim=1)  # (H, 4N, S)
+    re, im, slope_re, slope_im = (both @ grid.transpose(1, 2)).chunk(4, dim=1)  # (H, N, I)
+    plain, slope = torch.complex(re, im), torch.complex(slope_re, slope_im)
     # d dA^p / d dA = p dA^p / dA, for both factors
-    j = torch.arange(block, device=dA.device)
     i = torch.arange(strides, device=dA.device) * block
-    slope = (dinner * (j * inner_)).sum(dim=2)
-    slope = slope + C.conj_physical() * (douter * (i * outer_)).sum(dim=2)
-    return dC, slope / dA.conj_physical()
+    dC = (plain * outer).sum(dim=2)
+    ddA = C / dA * ((slope + i * plain) * outer).sum(dim=2)
+    # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
+    return dC.conj_physical(), ddA.conj_physical()
 
 
-def _factors(dA: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """dA^(i S) (H, N, I) and dA^j (H, N, S), with S about the root of the length."""
+def planes(m: Tensor) -> Tensor:
+    """(H, N, ...) complex -> (H, 2 N, ...) real."""
+    return torch.cat([m.real, m.imag], dim=1)
+
+
+def factors(dA: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """dA^(i S) (H, N, I) and dA^j (H, N, S): products of two powers each, as powers are dear."""
+    block, strides = _split(length)
+    fine, coarse = _split(block)
+    few, many = _split(strides)
+    ladders = ((fine, 1), (coarse, fine), (few, block), (many, few * block))
+    exponents = [torch.arange(count, device=dA.device) * apart for count, apart in ladders]
+    near, far, near_block, far_block = powers(dA, torch.cat(exponents)).split(
+        [count for count, _ in ladders], dim=2
+    )
+    outer = (far_block[..., None] * near_block[:, :, None]).flatten(2)[..., :strides]
+    inner = (far[..., None] * near[:, :, None]).flatten(2)[..., :block]
+    return outer.to(dA.dtype), inner.to(dA.dtype)
+
+
+def _split(length: int) -> tuple[int, int]:
+    """S, about the root of the length, and I, so that I S covers it."""
     block = max(1, int(length**0.5))
-    strides = -(-length // block)
-    j = torch.arange(block, device=dA.device)
-    i = torch.arange(strides, device=dA.device) * block
-    return powers(dA, i).to(dA.dtype), powers(dA, j).to(dA.dtype)
+    return block, -(-length // block)
+
+
+def _blocks(dA: Tensor, length: int) -> Iterator[slice]:
+    size = max(1, TABLE_NUMBERS // max(1, dA.shape[1] * _split(length)[1]))
+    return (slice(start, start + size) for start in range(0, dA.shape[0], size))
