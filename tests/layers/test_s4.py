@@ -7,7 +7,6 @@ import torch
 from silence import check_silence
 from streaming import check_steps, check_streaming
 
-from sssm.layers import blockwise
 from sssm.layers.lssl import LSSL
 from sssm.layers.s4 import S4
 from sssm.math.dplr import dense_dplr
@@ -39,13 +38,11 @@ def noise(*shape):
 
 
 @pytest.mark.parametrize("length", [2, 8, 21])
-def test_the_streaming_contract(monkeypatch, length):
-    monkeypatch.setattr(blockwise, "BLOCK", 8)
+def test_the_streaming_contract(length):
     check_streaming(trained(s4()), noise(2, length, 3))
 
 
-def test_the_streaming_contract_at_another_rate(monkeypatch):
-    monkeypatch.setattr(blockwise, "BLOCK", 8)
+def test_the_streaming_contract_at_another_rate():
     check_streaming(trained(s4()).at_rate(44_100), noise(2, 10, 3))
 
 
