@@ -195,7 +195,7 @@ def test_a_foreign_page_may_not_listen(served):
         assert reason.startswith("foreign origin")
     host = served.url.removeprefix("http://")
     with connect(served.socket, proxy=None, origin=f"http://{host}") as socket:
-        assert len(hears(socket, np.zeros(1_600, np.int16))) == 2
+        assert len(hears(socket, np.zeros(1_600, np.int16))) >= 2
 
 
 def test_a_name_that_was_made_to_lead_here_is_foreign(served):
