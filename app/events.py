@@ -42,10 +42,7 @@ def events(
         for piece in audio.pieces():
             yield from stream.push(piece)
             yield Heard(audio.heard_s, audio.replaced_samples)
-        if not audio.heard_samples:
-            raise AudioError(path, "holds no samples")
-        if audio.replaced_samples == audio.heard_samples:
-            raise AudioError(path, "every sample is NaN or infinite")
+        audio.check_heard()
         if _header(path).cut_short:
             raise AudioError(path, f"damaged after {audio.heard_s:.2f} s: the file is cut short")
 

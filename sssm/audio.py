@@ -87,6 +87,17 @@ class AudioFile:
             return pieces
         return resample(pieces, self.sample_rate_hz, self.stream_rate_hz)
 
+    def check_heard(self) -> None:
+        """Call at the end of `pieces`.
+
+        Raises:
+            AudioError: there was no sound in it.
+        """
+        if not self.heard_samples:
+            raise AudioError(self.path, "holds no samples")
+        if self.replaced_samples == self.heard_samples:
+            raise AudioError(self.path, "every sample is NaN or infinite")
+
     def close(self) -> None:
         self._file.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sssm.audio import AudioError, AudioFile, Samples
+from sssm.audio import AudioFile, Samples
 from sssm.clip import clip_scores
 from sssm.live import LiveModel, live, load_live
 from sssm.weights import ModelFileError
@@ -75,10 +75,7 @@ class Classifier:
         """
         with AudioFile(path) as audio:
             scores = self.scores(audio.pieces(), audio.stream_rate_hz)
-            if not audio.heard_samples:
-                raise AudioError(path, "holds no samples")
-            if audio.replaced_samples == audio.heard_samples:
-                raise AudioError(path, "every sample is NaN or infinite")
+            audio.check_heard()
             return Answer(
                 label=max(scores, key=scores.__getitem__),
                 scores=scores,

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.detector import FRAMES_HZ
-from sssm.engines.engine import Engine, Logits
+from sssm.engines.engine import Engine, Logits, frame_end, frames_within
 
 FRAMES_A_MEAN = 5
 FRAMES_A_RUN = 64  # of the engine, so that a long recording takes no more memory
@@ -74,17 +73,17 @@ def clip_scores(
     for piece in pieces:
         waiting = np.concatenate([waiting, piece])
         while True:
-            start = frames * sample_rate_hz // FRAMES_HZ
-            whole = ((start + len(waiting) + 1) * FRAMES_HZ - 1) // sample_rate_hz - frames
+            start = frame_end(frames, sample_rate_hz)
+            whole = frames_within(start + len(waiting), sample_rate_hz) - frames
             count = min(whole, FRAMES_A_RUN)
             if count < 1:
                 break
-            end = (frames + count) * sample_rate_hz // FRAMES_HZ - start
+            end = frame_end(frames + count, sample_rate_hz) - start
             logits, state = engine.run(waiting[None, :end], start, state)
             answer.listen(logits[0])
             waiting, frames = waiting[end:], frames + count
     if frames == 0:
-        size = sample_rate_hz // FRAMES_HZ
+        size = frame_end(1, sample_rate_hz)
         waiting = np.concatenate([waiting, np.zeros(size - len(waiting), np.float32)])
         answer.listen(engine.run(waiting[None], 0, state)[0][0])
     return answer.scores()

@@ -95,6 +95,14 @@ class Detector:
         """The labels that fire, in their order."""
         return tuple(label for label in self.labels if label not in (SILENCE, UNKNOWN))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a model file keeps of it besides labels and thresholds."""
+        return {
+            "release": self.release, "smoothing": self.smoothing,
+            "min_frames": self.min_frames, "refractory": self.refractory,
+        }  # fmt: skip
+
     def init_state(self, rows: int) -> DetectorState:
         """State of streams that have heard nothing."""
         shape = (rows, len(self.keywords))

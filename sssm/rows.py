@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sssm.audio import Samples
 from sssm.detector import FRAMES_HZ, Detection, Detector, DetectorState
-from sssm.engines.engine import Engine, State
+from sssm.engines.engine import Engine, State, frame_end, frames_within
 
 # Of one run of the engine: so that memory has a bound, and so that what passes between two
 # operations stays in the caches.
@@ -104,7 +104,7 @@ class Rows:
         """Rows that wait alike: (len(rows), frames, labels), frames 0 or more."""
         waits, place = int(self.waits[rows[0]]), int(self.frames[rows[0]]) % self.pattern
         total = waits + x.shape[1]
-        frames = ((self._end(place) + total + 1) * FRAMES_HZ - 1) // self.rate - place
+        frames = frames_within(self._end(place) + total, self.rate) - place
         if frames == 0:
             self.waiting[rows, waits:total] = x
             self.waits[rows] = total
@@ -143,7 +143,7 @@ class Rows:
         return [(int(rows[row]), event) for row, event in events]
 
     def _end(self, frame: int) -> int:
-        return frame * self.rate // FRAMES_HZ
+        return frame_end(frame, self.rate)
 
 
 def _index(rows: NDArray[np.int64]) -> Any:

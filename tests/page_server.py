@@ -1,8 +1,6 @@
 """The page in this process, so that a test can look behind it; and a browser with a microphone."""
 
 import gc
-import os
-import shutil
 import threading
 import time
 import warnings
@@ -20,7 +18,6 @@ from app.page.server import Page, Server, bind, build
 from app.page.shelf import Shelf
 
 CLIPS = Path(__file__).parent / "clips"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE_S = 120.0  # for what takes a second on a quiet machine
 
 
@@ -93,24 +90,6 @@ def stream_of(words: Iterable[str], rate: int = 16_000, lead_s: float = 1.0) -> 
     if rate != 16_000:
         x = soxr.resample(x, 16_000, rate)
     return (np.clip(x, -1, 1) * 32_767).astype(np.int16)
-
-
-@contextmanager
-def chromium(playwright: Any, microphone: Path | None = None) -> Iterator[Any]:
-    """A browser; its microphone gives that file once and then silence."""
-    flags = [
-        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-        "--autoplay-policy=no-user-gesture-required",
-    ]  # fmt: skip
-    if microphone is not None:
-        flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-    try:
-        yield browser
-    finally:
-        browser.close()
 
 
 def opened(browser: Any, url: str, **options: Any) -> Any:

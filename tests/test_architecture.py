@@ -20,7 +20,14 @@ BELOW = {
     "sssm.detector": set(),
     "sssm.model": {"sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
     "sssm.weights": {"sssm.config", "sssm.model"},
-    "sssm.engines": {"sssm.ops", "sssm.layers", "sssm.config", "sssm.audio", "sssm.model"},
+    "sssm.engines": {
+        "sssm.ops",
+        "sssm.layers",
+        "sssm.config",
+        "sssm.audio",
+        "sssm.detector",
+        "sssm.model",
+    },
     "sssm": set(),  # the spotter and what stands beside it: all of sssm
     "training": {"sssm"},
     "app": {"sssm"},

@@ -2,8 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
+
+import typer
+
+from sssm.weights import ModelFileError
+
+INPUT_FAILED, WRONG_USAGE = 1, 2  # exit codes
 
 T = TypeVar("T")
 
@@ -19,6 +26,23 @@ def say(line: str) -> None:
 def tell(line: str) -> None:
     """A line that is no part of the answer: what went wrong."""
     print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """What fails within is one line and an exit code.
+
+    Raises:
+        typer.Exit: 2 for a model that is unknown or damaged, 1 for whatever else failed.
+    """
+    try:
+        yield
+    except ModelFileError as error:
+        tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+    except (ValueError, OSError) as error:
+        tell(str(error))
+        raise typer.Exit(INPUT_FAILED) from None
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:

@@ -19,15 +19,14 @@ import typer
 from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
 from sssm.model import KeywordModel
-from sssm.weights import ModelFileError, find_model, load_model
+from sssm.weights import find_model, load_model
 from training import own_words, speech_commands
-from training.console import say, tell, track
+from training.console import INPUT_FAILED, failures_told, say, tell, track
 from training.corpus import SAMPLE_RATE_HZ, open_corpus
 from training.labels import SILENCE, UNKNOWN, labels_of
 from training.report import CONFUSIONS_SHOWN, save_confusion, table
 from training.scoring import Figures, clip_scores, figures, labelled_clips
 
-INPUT_FAILED, WRONG_USAGE = 1, 2
 T = TypeVar("T")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -83,7 +82,7 @@ def evaluate(
         raise typer.BadParameter("--data or --folder, not both")
     if not png.parent.is_dir():  # better now than after minutes of work
         raise typer.BadParameter(f"{png.parent} is no folder")
-    try:
+    with failures_told():
         network, _ = load_model(find_model(model))
         if folder is not None:
             measured = _on_folder(network, folder, sample_rate)
@@ -93,12 +92,6 @@ def evaluate(
         what = folder.resolve().name if folder else split.value
         title = f"{Path(model).stem} on {what}: {measured.figures.accuracy:.1%}"
         save_confusion(png, labels, measured.figures, title)
-    except ModelFileError as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
-    except (ValueError, OSError) as error:
-        tell(str(error))
-        raise typer.Exit(INPUT_FAILED) from None
     report = {
         "model": model,
         "split": None if folder else split.value,

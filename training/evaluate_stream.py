@@ -20,14 +20,13 @@ from sssm.det import save_det
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
-from sssm.weights import ModelFileError, find_model
-from training.console import say, tell, track
+from sssm.weights import find_model
+from training.console import WRONG_USAGE, failures_told, say, tell, track
 from training.corpus import open_corpus
 from training.stream_report import det_lines, report, save_errors, tables
 from training.stream_scoring import Negatives, Positives, counts_alone, counts_together
 from training.stream_trials import KeywordSessions, NegativeSessions, read_transcripts
 
-INPUT_FAILED, WRONG_USAGE = 1, 2
 MOST_PER_HOUR = 30.0  # false accepts up to which the curve goes
 LOWEST = 0.05  # threshold of the curve: below what is sensible, to see where it leads
 
@@ -88,7 +87,7 @@ def evaluate_stream(
     except ValueError as error:
         tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
-    try:
+    with failures_told():
         out.mkdir(parents=True, exist_ok=True)
         positives, negatives = _hear(spotter, data, split, minutes, snr_db, seed)
         extra: dict[str, Any] = {}
@@ -99,12 +98,6 @@ def evaluate_stream(
                 out_thresholds, chosen, fingerprint=spotter.fingerprint
             )
         result = _measure(spotter, positives, negatives, out, f"{Path(model).stem} on {split}")
-    except ModelFileError as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
-    except (ValueError, OSError) as error:
-        tell(str(error))
-        raise typer.Exit(INPUT_FAILED) from None
     how = {
         "model": model,
         "fingerprint": spotter.fingerprint,

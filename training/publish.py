@@ -21,15 +21,13 @@ import typer
 from sssm.cost import macs_per_s, parameters, state_bytes
 from sssm.detector import Detector
 from sssm.thresholds import read_thresholds
-from sssm.weights import ModelCard, ModelFileError, fingerprint, load_model, save_model
+from sssm.weights import ModelCard, fingerprint, load_model, save_model
+from training.console import failures_told
 from training.evaluate import Measured, measure
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 CONFUSIONS_SHOWN = 8
-_SETTINGS = {
-    name: getattr(Detector, name) for name in ("release", "smoothing", "min_frames", "refractory")
-}
 STREAM_FIGURES = (
     "snr_db", "said", "missed", "misses_at_most_one", "misses_at_most_one_ci95", "negative_hours",
     "false_accepts", "false_accepts_per_hour_ci95", "latency_median_s", "latency_p95_s",
@@ -51,7 +49,7 @@ def publish(
     ] = None,
 ) -> None:
     """Measure a model, and write it with its card."""
-    try:
+    with failures_told():
         if not out.parent.is_dir():  # better now than after minutes of work
             raise ValueError(f"{out.parent} is no folder")
         text = about.read_text(encoding="utf-8").strip()
@@ -64,19 +62,14 @@ def publish(
         half = measure(network, data, "validation", 8_000)
         shipped = replace(
             card,
-            detector=_SETTINGS | dict(card.detector),  # pinned: defaults may change one day
+            # Pinned, since defaults may change one day.
+            detector=Detector(labels=card.labels).settings | dict(card.detector),
             training_data=" ".join(text.split("\n\n")[0].split()),
             licence=licence,
             accuracy=_accuracy(full, half) | heard,
         )
         save_model(out, network, shipped)
         out.with_suffix(".md").write_text(_words(out.stem, text, shipped, network, full), "utf-8")
-    except ModelFileError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-    except (ValueError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
 
 
 def _accuracy(full: Measured, half: Measured) -> dict[str, Any]:

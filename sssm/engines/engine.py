@@ -6,11 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
+from sssm.detector import FRAMES_HZ
 
 State = tuple[NDArray[Any], ...]
 """What a stream's model remembers: arrays of numbers, streams first."""
 
 Logits = NDArray[np.float32]
+
+
+def frame_end(frame: int, sample_rate_hz: int) -> int:
+    """Samples up to the end of frame n = 1, 2, ...; 0 for 0."""
+    return frame * sample_rate_hz // FRAMES_HZ
+
+
+def frames_within(samples: int, sample_rate_hz: int) -> int:
+    """Frames that end within so many samples."""
+    return ((samples + 1) * FRAMES_HZ - 1) // sample_rate_hz
 
 
 class Engine(Protocol):

@@ -16,12 +16,12 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.engines.engine import Logits, State
+from sssm.detector import FRAMES_HZ
+from sssm.engines.engine import Logits, State, frames_within
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
 from sssm.weights import ModelFileError
 
-FRAMES_HZ = 100
 KEPT_SHAPES = 8  # of calls, whose arrays are kept; a live stream has two or three
 SMALLEST = np.finfo(np.float32).tiny
 
@@ -131,8 +131,8 @@ class OnnxEngine:
         return tuple(state.start(rows) for state in self._card.states)
 
     def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
-        place = ((before + 1) * FRAMES_HZ - 1) // self._rate
-        frames = ((before + x.shape[1] + 1) * FRAMES_HZ - 1) // self._rate - place
+        place = frames_within(before, self._rate)
+        frames = frames_within(before + x.shape[1], self._rate) - place
         audio = self._aligned(x, before)
         if self._is_open and self._pattern == 1:
             return self._call(audio, frames, 0, state)

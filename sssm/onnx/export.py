@@ -13,18 +13,17 @@ from typing import NamedTuple
 import onnx
 
 from sssm.cost import cost
-from sssm.detector import DEFAULT_THRESHOLD, Detector
+from sssm.detector import DEFAULT_THRESHOLD, FRAMES_HZ, Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
 from sssm.onnx.graph import NEWEST_OPSET, OLDEST_OPSET, Graph
 from sssm.onnx.int8 import as_int8
 from sssm.onnx.model import ModelGraph, model_graph
 from sssm.onnx.sample import sample_unit
-from sssm.onnx.units import FRAMES_HZ, Unit, chunk_unit
+from sssm.onnx.units import Unit, chunk_unit
 from sssm.onnx.verify import TOLERANCE, TOLERANCE_INT8, verify
 from sssm.weights import ModelCard
 
-SETTINGS = ("release", "smoothing", "min_frames", "refractory")  # of a detector
 MOST_FRAMES = 6_000  # of a chunk: a minute
 
 
@@ -126,7 +125,7 @@ def _card(
     return OnnxCard(
         labels=card.labels,
         thresholds={word: detector.thresholds.get(word, DEFAULT_THRESHOLD) for word in words},
-        detector={name: getattr(detector, name) for name in SETTINGS},
+        detector=detector.settings,
         sample_rate_hz=rate,
         hop_samples=rate // FRAMES_HZ if rate % FRAMES_HZ == 0 else rate / FRAMES_HZ,
         unit=wanted.unit,

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
+from sssm.detector import FRAMES_HZ
 from sssm.onnx.graph import Graph
 from sssm.onnx.parts import Array, Part
-
-FRAMES_HZ = 100
 
 
 class SamplesGraph:

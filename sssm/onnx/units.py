@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sssm.detector import FRAMES_HZ
 from sssm.onnx.card import StateTensor
 from sssm.onnx.filterbank import FilterbankGraph
 from sssm.onnx.graph import Graph
@@ -18,7 +19,6 @@ from sssm.onnx.modes import READINGS_HZ, reading_lengths
 from sssm.onnx.state import State
 
 BATCH = "batch"
-FRAMES_HZ = 100
 
 
 class Unit(NamedTuple):

@@ -5,15 +5,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pytest
 import soundfile
+from forked import exit_code, start
 from typer.testing import CliRunner, Result
 
 from app.classify import MANY_FILES
-from app.cli import cli, main
+from app.cli import cli
 
 
 def run(*arguments: object) -> Result:
@@ -219,30 +219,6 @@ def test_a_closed_pipe_ends_in_silence_with_0(folder, model_file):
         assert process.stdout.readline().startswith('{"path": "in/a/y.ogg"')
         process.stdout.close()
         assert (process.wait(20), process.stderr.read()) == (0, "")
-
-
-def start(*arguments: object, stderr: int) -> tuple[int, TextIO]:
-    """Process id and standard output of the command in a fork, which need not load torch again."""
-    ours, theirs = os.pipe()
-    process = os.fork()
-    if process == 0:
-        try:
-            os.dup2(theirs, 1)
-            os.dup2(stderr, 2)
-            os.close(ours)
-            sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="latin-1"), os.fdopen(2, "w")
-            sys.argv = ["sssm", *map(str, arguments)]
-            main()
-        except SystemExit as leaving:
-            os._exit(int(leaving.code or 0))
-        finally:
-            os._exit(99)
-    os.close(theirs)
-    return process, open(ours)
-
-
-def exit_code(process: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def test_a_name_that_the_screen_cannot_show_is_escaped(folder, model_file):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from sounds import chirps, sensitive
+from sounds import chirps
 from typer.testing import CliRunner, Result
 from virtual_microphone import (
     LIMIT_S,
@@ -38,16 +38,6 @@ from sssm.spotter import KeywordSpotter
 __all__ = ["virtual_microphone"]  # a fixture
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "assets" / "demo.wav"
-
-
-@pytest.fixture(scope="module")
-def model(model_file, tmp_path_factory) -> Path:
-    return sensitive(model_file, tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def spotter(model) -> KeywordSpotter:
-    return KeywordSpotter.load(model)
 
 
 @pytest.fixture

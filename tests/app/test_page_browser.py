@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from browser import IN_A_BROWSER, chromium, playwright
 from page_server import (
-    CHROMIUM,
     PATIENCE_S,
-    chromium,
     clip_path,
     opened,
     serving,
@@ -19,19 +18,8 @@ from page_server import (
 
 from app.page.limits import Limits
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    # Of the browser's pipes, which playwright leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def playwright():
-    with playwright_api.sync_playwright() as playwright:
-        yield playwright
+__all__ = ["playwright"]  # a fixture
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")

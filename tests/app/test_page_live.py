@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from browser import IN_A_BROWSER, chromium, playwright
 from page_server import (
-    CHROMIUM,
     PATIENCE_S,
-    chromium,
     clip,
     opened,
     serving,
@@ -23,13 +22,8 @@ from app.page.hearing import Hearing
 from sssm.spotter import KeywordSpotter
 from training.word_end import word_end
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    # Of the browser's pipes, which playwright leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+__all__ = ["playwright"]  # a fixture
+pytestmark = IN_A_BROWSER
 RATE = 48_000
 WORDS = {"first": ["yes", "left", "stop"], "second": ["no", "up", "right"]}
 # When a chunk was sent and a word was painted, on one clock.
@@ -50,12 +44,6 @@ WATCH = """
         )).observe(word, { childList: true });
     };
 """
-
-
-@pytest.fixture(scope="module")
-def playwright():
-    with playwright_api.sync_playwright() as playwright:
-        yield playwright
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from sounds import chirps, sensitive
+from forked import exit_code, start
+from sounds import chirps
 from typer.testing import CliRunner, Result
 
-from app.cli import cli, main
+from app.cli import cli
 from app.event_file import Event, EventFile
 from app.events import Heard, events
 from app.pool import InOrder, arrivals
@@ -27,16 +28,6 @@ from sssm.thresholds import write_thresholds
 
 KEYS = ["path", "keyword", "start_s", "time_s", "score"]
 SILENT = ["--threshold", "1"]
-
-
-@pytest.fixture(scope="module")
-def model(model_file, tmp_path_factory) -> Path:
-    return sensitive(model_file, tmp_path_factory.mktemp("scan"))
-
-
-@pytest.fixture(scope="module")
-def spotter(model) -> KeywordSpotter:
-    return KeywordSpotter.load(model)
 
 
 @pytest.fixture
@@ -421,30 +412,6 @@ def test_a_closed_pipe_ends_in_silence_with_0_and_ends_its_processes(folder, mod
         # The processes hold standard error open: it ends when they have.
         assert (process.stderr.read(), process.wait()) == ("", 0)
     assert read("out.json")
-
-
-def start(*arguments: object, stderr: int) -> tuple[int, object]:
-    """Process id and standard output of the command in a fork, which need not load torch again."""
-    ours, theirs = os.pipe()
-    process = os.fork()
-    if process == 0:
-        try:
-            os.dup2(theirs, 1)
-            os.dup2(stderr, 2)
-            os.close(ours)
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            sys.argv = ["sssm", *map(str, arguments)]
-            main()
-        except SystemExit as leaving:
-            os._exit(int(leaving.code or 0))
-        finally:
-            os._exit(99)
-    os.close(theirs)
-    return process, open(ours)
-
-
-def exit_code(process: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def test_ctrl_c_with_several_processes(folder, model):

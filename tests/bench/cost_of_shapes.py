@@ -2,11 +2,9 @@
 
     python tests/bench/cost_of_shapes.py DEPTHxCHANNELSxSTATES ...
 
-Torch runs the frozen model as a stream does, 160 samples a call.  onnxruntime runs the same
-arithmetic with real numbers, one call a frame, exported from `FrameStep` below.  One JSON line a
-shape: microseconds a frame (the least of several rounds), parameters.
-
-    pip install onnx onnxscript onnxruntime
+Torch runs the frozen model's layers, 160 samples a call; onnxruntime what `sssm export` makes of
+it, one call a frame.  One JSON line a shape: microseconds a frame (the least of several rounds),
+parameters.
 """
 
 import json
@@ -19,65 +17,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch import Tensor, nn
 
 from sssm.config import ModelConfig
-from sssm.layers.block import normalize
 from sssm.model import KeywordModel
-from sssm.ops.filterbank import parallel
+from sssm.onnx.export import Export, export_model
+from sssm.weights import ModelCard
 
 LABELS = tuple("abcdefghijkl")
-
-
-class FrameStep(nn.Module):
-    """A frame of a model in real arithmetic: (1, 160) samples and one line of states."""
-
-    def __init__(self, model: KeywordModel):
-        super().__init__()
-        self.model = model
-        a, b = model.front.discrete()
-        self.register_buffer("taps", parallel.taps(a, b, 40))
-        self.register_buffer("carry", parallel.carries(a, b, torch.tensor([40]))[0])
-        ssms = [block.ssm.discrete() for block in model.blocks]
-        for n, name in enumerate("ABC"):
-            rows = [torch.stack([m[n].real.T, m[n].imag.T]) for m in ssms]
-            self.register_buffer(name, torch.stack(rows))  # (depth, 2, N, H)
-
-    def forward(
-        self, audio: Tensor, bank: Tensor, gain: Tensor, h: Tensor, pool: Tensor
-    ) -> tuple[Tensor, ...]:
-        front = self.model.front
-        u = (audio.view(4, 40) @ self.taps).view(4, 4, -1)
-        ar, ai, gr, gi = self.carry
-        energy = torch.zeros_like(gain)
-        for m in range(4):
-            r1, i1, r2, i2 = bank
-            bank = u[m] + torch.stack(
-                [
-                    ar * r1 - ai * i1,
-                    ar * i1 + ai * r1,
-                    ar * r2 - ai * i2 + gr * r1 - gi * i1,
-                    ar * i2 + ai * r2 + gr * i1 + gi * r1,
-                ]
-            )
-            energy = energy + bank[2] ** 2 + bank[3] ** 2
-        loud = torch.log1p(energy * (0.25e9))
-        a = front.gain.decay()
-        gain = a * gain + (1 - a) * loud
-        share = torch.sigmoid(front.gain_share_logit)
-        y = self.model.lift(front.scale * (loud - share * gain) + front.shift)
-        states = []
-        for n, block in enumerate(self.model.blocks):
-            x = normalize(y)
-            A, B, C = self.A[n], self.B[n], self.C[n]
-            re = A[0] * h[n, 0] - A[1] * h[n, 1] + B[0] * x
-            im = A[0] * h[n, 1] + A[1] * h[n, 0] + B[1] * x
-            out = 2 * (C[0] * re - C[1] * im).sum(dim=0, keepdim=True) + block.ssm.D * x
-            y = y + block._mix(out)
-            states.append(torch.stack([re, im]))
-        a = self.model.pool.decay()
-        pool = a * pool + (1 - a) * normalize(y)
-        return self.model.head(pool).softmax(dim=1), bank, gain, torch.stack(states), pool
 
 
 def least(call: Callable[[], object], rounds: int = 15, calls: int = 100) -> float:
@@ -100,28 +46,20 @@ def torch_us(model: KeywordModel) -> float:
 
 
 def onnxruntime_us(model: KeywordModel, folder: Path) -> tuple[float, int]:
-    step = FrameStep(model).eval()
-    c = model.config
-    inputs = (
-        torch.randn(1, 160),
-        torch.zeros(4, c.bands),
-        torch.zeros(1, c.bands),
-        torch.zeros(c.depth, 2, c.state_size, c.channels),
-        torch.zeros(1, c.channels),
-    )
-    path = folder / "step.onnx"
-    names = ["audio", "bank", "gain", "h", "pool"]
-    torch.onnx.export(step, inputs, path, input_names=names, dynamo=True, verbose=False)
+    """Microseconds a frame, and the number of operations."""
+    card = ModelCard(config=model.config, training_data="", licence="", accuracy={})
+    path = folder / "frame.onnx"
+    exported = export_model(model, card, "", path, Export(unit="frame"))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-    with torch.no_grad():
-        expected = step(*inputs)[0].numpy()
-    np.testing.assert_allclose(session.run(None, feed)[0], expected, atol=1e-5)
-    import onnx
-
-    return least(lambda: session.run(None, feed)), len(onnx.load(path).graph.node)
+    sizes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    feed = {
+        name: np.zeros([1 if size == "batch" else size for size in shape], np.float32)
+        for name, shape in sizes.items()
+    }
+    feed["audio"] = 0.1 * np.random.default_rng(0).standard_normal((1, 160)).astype(np.float32)
+    return least(lambda: session.run(None, feed)), exported.nodes
 
 
 def main() -> None:

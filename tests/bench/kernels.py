@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import measure
 import torch
 import typer
 from torch import Tensor
@@ -103,15 +104,7 @@ def peak_bytes(call: Callable[[], object], device: str) -> int:
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(profile_memory=True) as profile:
-        call()
-    events = profile.profiler.kineto_results.events()
-    held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
+    return measure.peak_bytes(call)
 
 
 def gpu_limits() -> tuple[float, float]:

@@ -19,7 +19,8 @@ SIZES = {"desktop": (1180, 900), "phone": (390, 844)}
 
 def main(out: Annotated[Path, typer.Argument(help="Folder for the pictures.")]) -> None:
     """Make a picture of every tab, size and colour scheme."""
-    from page_server import chromium, opened, serving, stream_of
+    from browser import chromium
+    from page_server import opened, serving, stream_of
     from playwright.sync_api import sync_playwright
 
     out.mkdir(parents=True, exist_ok=True)

@@ -11,26 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from browser import IN_A_BROWSER, chromium, playwright
 
 from sssm.onnx.export import Export, export_model
 from sssm.spotter import KeywordSpotter
 from sssm.weights import find_model, fingerprint, load_model
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-    "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-)  # fmt: skip
-playwright_api = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None or not shutil.which("npm"), reason="needs chromium, npm"),
-    # Of the browser's pipes, which playwright leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+__all__ = ["playwright"]  # a fixture
+pytestmark = [*IN_A_BROWSER, pytest.mark.skipif(not shutil.which("npm"), reason="needs npm")]
 
 
 @pytest.fixture(scope="module")
@@ -70,17 +59,14 @@ def sound():
 
 
 @pytest.fixture(scope="module")
-def page(site, sound, tmp_path_factory):
+def page(playwright, site, sound, tmp_path_factory):
     file = tmp_path_factory.mktemp("microphone") / "said.wav"
     soundfile.write(file, soxr.resample(sound, 16_000, 48_000), 48_000)
-    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={file}"]
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium(playwright, file, again=True) as browser:
         page = browser.new_page()
         page.goto(site)
         page.locator("#listen:enabled").wait_for(timeout=60_000)
         yield page
-        browser.close()
 
 
 def test_samples_give_pythons_detections(page, model, sound):
