@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
+import scipy.signal
 import soxr
 
 from sssm.ops.compiled import compiled
@@ -94,11 +95,12 @@ def fade(x: np.ndarray, samples: int) -> np.ndarray:
 class Spectrum(NamedTuple):
     """A linear system: what it does to the spectrum, and how far up it lets sound through."""
 
-    gain: np.ndarray  # complex, one value a frequency of a transform of `FFT_SIZE`
+    gain: np.ndarray | None  # complex, one a frequency of a transform of `FFT_SIZE`; None for 1
     bandwidth_hz: float
 
 
 FFT_SIZE = 20_480  # a second and the longest room response
+BEFORE, RESPONSE = 2_048, 8_192  # of a response: a band limit also acts ahead of its input
 _FREQUENCIES = scipy.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE_HZ).astype(np.float32)
 
 
@@ -106,7 +108,7 @@ def random_system(
     rng: np.random.Generator, *, room: float, low_pass: float, notch: float, tilt: float
 ) -> Spectrum:
     """A room, a band limit, a missing band and a tilt, each with its probability; one product."""
-    gain = np.ones(len(_FREQUENCIES), np.complex64)
+    gain: np.ndarray | float = 1.0
     bandwidth_hz = float(SAMPLE_RATE_HZ)
     if rng.random() < room:
         gain = scipy.fft.rfft(room_response(rng), FFT_SIZE)
@@ -122,7 +124,7 @@ def random_system(
         edge = rng.uniform(3_400, 3_950)
         gain = gain / np.sqrt(1 + (_FREQUENCIES / edge) ** 80).astype(np.float32)
         bandwidth_hz = HALF_BAND_HZ
-    return Spectrum(gain, bandwidth_hz)
+    return Spectrum(gain if isinstance(gain, np.ndarray) else None, bandwidth_hz)
 
 
 def room_response(rng: np.random.Generator) -> np.ndarray:
@@ -140,14 +142,14 @@ def room_response(rng: np.random.Generator) -> np.ndarray:
 
 def through(x: np.ndarray, system: Spectrum) -> np.ndarray:
     """`x` after a linear system, cut to its own length."""
+    if system.gain is None:
+        return x
     if len(x) <= SAMPLE_RATE_HZ:
         y = scipy.fft.irfft(scipy.fft.rfft(x, FFT_SIZE) * system.gain, FFT_SIZE)
         return y[: len(x)].astype(np.float32)
-    before = FFT_SIZE // 4  # of the response: a band limit also acts ahead of its input
-    response = np.roll(scipy.fft.irfft(system.gain, FFT_SIZE), before)
-    size = scipy.fft.next_fast_len(len(x) + FFT_SIZE, real=True)
-    y = scipy.fft.irfft(scipy.fft.rfft(x, size) * scipy.fft.rfft(response, size), size)
-    return y[before : before + len(x)].astype(np.float32)
+    response = np.roll(scipy.fft.irfft(system.gain, FFT_SIZE), BEFORE)[:RESPONSE]
+    y = scipy.signal.oaconvolve(x, response)
+    return y[BEFORE : BEFORE + len(x)].astype(np.float32)
 
 
 def add_noise(x: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:

@@ -54,7 +54,7 @@ class Examples(Dataset[Batch]):
         self.recipe, self.rank = recipe, rank
         training = corpus.where(source="commands", split="training")
         self.words = WordPool(corpus, training, recipe.balance)
-        self.noise = NoisePool(corpus)
+        self.noise = NoisePool(corpus, recipe.babble)
         self.sentences = SentencePool(corpus, avoid=labels.keywords)
         phrases = corpus.where(source="phrases", split="training")
         self.phrases = WordPool(corpus, phrases, 0.0)

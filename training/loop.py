@@ -103,8 +103,10 @@ class Trainer:
         self.average = AveragedModel(objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
         self.average.to(fabric.device)
-        rows = recipe.stream_rows
-        self.heard: ModelState | None = self.objective.model.init_state(rows) if rows else None
+        model, rows = self.objective.model, recipe.stream_rows
+        self.heard: list[ModelState] = []  # of every set of rows
+        if rows:
+            self.heard = [model.init_state(rows) for _ in range(recipe.loaders)]
 
     @property
     def averaged_model(self) -> KeywordModel:
@@ -126,9 +128,10 @@ class Trainer:
             self.objective.load_state_dict(saved["objective"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average.load_state_dict(saved["average"])
-            if self.heard is not None:
-                own = [ranks[self.fabric.global_rank] for ranks in saved["heard"]]
-                self.heard = from_leaves(self.heard, own)
+            self.heard = [
+                from_leaves(like, [ranks[self.fabric.global_rank] for ranks in rows])
+                for like, rows in zip(self.heard, saved["heard"], strict=True)
+            ]
             return int(saved["step"])
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -176,8 +179,13 @@ class Trainer:
         torch.manual_seed(recipe.seed * 1_000_003 + step + self.fabric.global_rank * 1_000_000_007)
         set_rates(self.optimizer, step, recipe)
         self.objective.train()
+        rows = step % recipe.loaders
         losses: Losses
-        losses, self.heard = self.objective(self.fabric.to_device(batch), self.heard)
+        losses, heard = self.objective(
+            self.fabric.to_device(batch), self.heard[rows] if self.heard else None
+        )
+        if self.heard:
+            self.heard[rows] = heard
         self.fabric.backward(losses.total)
         norm = self.fabric.clip_gradients(
             self.objective, self.optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
@@ -194,7 +202,7 @@ class Trainer:
 
     def save(self, step: int) -> None:
         """Checkpoint after `step` steps; every device takes part."""
-        heard = [] if self.heard is None else [self._of_all(leaf) for leaf in leaves(self.heard)]
+        heard = [[self._of_all(leaf) for leaf in leaves(state)] for state in self.heard]
         if self.fabric.is_global_zero:
             self.folder.save(
                 {

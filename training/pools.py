@@ -8,6 +8,7 @@ from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
 SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
+TALKERS = (3, 8)  # who talk at once: fewer could be understood
 QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
 
 
@@ -61,10 +62,17 @@ class WordPool:
 
 
 class NoisePool:
-    """Pieces of background recordings and of everyday sounds."""
+    """Pieces of background recordings, of everyday sounds, and of many people talking at once.
 
-    def __init__(self, corpus: Corpus):
+    Args:
+        corpus: recordings.
+        babble: how often people talk, where there are sentences.
+    """
+
+    def __init__(self, corpus: Corpus, babble: float):
         self._corpus = corpus
+        self._sentences = corpus.where(source="speech", split="training")
+        self._babble = babble if self._sentences else 0.0
         background = corpus.where(source="background", split="training")
         noise = corpus.where(source="noise", split="training")
         self._background, self._noise = background, noise
@@ -79,6 +87,8 @@ class NoisePool:
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """`length` samples; the held out part of a background recording is never read."""
+        if rng.random() < self._babble:
+            return self._talkers(length, rng)
         background = not self._noise or (bool(self._background) and rng.random() < 0.5)
         numbers = self._background if background else self._noise
         x = self._corpus[numbers[rng.integers(len(numbers))]]
@@ -88,6 +98,17 @@ class NoisePool:
             return np.resize(as_float(x), length) if len(x) else np.zeros(length, np.float32)
         start = rng.integers(len(x) - length)
         return as_float(x[start : start + length])
+
+    def _talkers(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """Some people, alike in loudness, each repeating one sentence."""
+        together = np.zeros(length, np.float32)
+        for n in rng.choice(self._sentences, size=rng.integers(*TALKERS)):
+            x = as_float(self._corpus[n])
+            power = float(np.mean(x**2))
+            if power > 0:
+                turned = np.roll(x, int(rng.integers(len(x))))
+                together += np.resize(turned, length) / np.float32(np.sqrt(power))
+        return together * np.float32(0.02)
 
 
 class SentencePool:

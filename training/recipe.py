@@ -11,14 +11,14 @@ from sssm.config import ModelConfig
 LABELS = ("sc12", "sc35", "folder")
 PRECISIONS = ("32-true", "bf16-mixed")
 AT_LEAST_ONE = (
-    "bands", "channels", "state_size", "depth", "steps", "batch", "save_every", "validate_every",
-    "log_every",
+    "bands", "channels", "state_size", "depth", "steps", "batch", "loaders", "save_every",
+    "validate_every", "log_every",
 )  # fmt: skip
 ABOVE_ZERO = ("stream_s", "session_s", "clip_norm", "lr", "ssm_lr")
 BELOW_ONE = ("dropout", "ema", "unknown_share", "silence_share")
 SHARES = (
-    "sentence_share", "phrase_share", "speed", "pitch", "noise", "room", "low_pass", "notch",
-    "tilt", "time_mask",
+    "sentence_share", "phrase_share", "speed", "pitch", "noise", "babble", "room", "low_pass",
+    "notch", "tilt", "time_mask",
 )  # fmt: skip
 RANGES = {
     "seed": (0, 2**31 - 1), "clip_s": (0.01, 60), "balance": (0, 2), "shift_s": (0, 10),
@@ -52,6 +52,7 @@ class Recipe:
         word_weight, phone_weight: of the two auxiliary losses; 0 leaves the head out.
         speed, pitch: probability of changing it, by at most `speed_range`.
         noise: probability of background noise, at 0 dB + `snr_low_db` to `snr_high_db`.
+        babble: probability that noise is people who talk at once, where there are sentences.
         room, low_pass, notch, tilt, time_mask: probability of each.
         shift_s: the word moves by at most this; a clip shorter than `clip_s` goes anywhere.
         gain_low_db, gain_high_db: range of the gain.
@@ -59,6 +60,8 @@ class Recipe:
         stream_s: seconds of a stream in each step.
         session_s: seconds after which a stream is made anew and the model's state in it is reset.
         stream_weight: of the streams' loss.
+        loaders: processes that make the steps in turn, each with rows of streams of its own: one
+            keeps up with a processor, a GPU takes all that there are.
         precision: `32-true`, or `bf16-mixed`: matrix products in bfloat16, weights and states not.
         save_every, validate_every, log_every: steps.
     """
@@ -93,6 +96,7 @@ class Recipe:
     pitch: float = 0.15
     speed_range: float = 0.12
     noise: float = 0.5
+    babble: float = 0.2
     snr_low_db: float = 5.0
     snr_high_db: float = 30.0
     room: float = 0.15
@@ -107,6 +111,7 @@ class Recipe:
     stream_s: float = 2.0
     session_s: float = 24.0
     stream_weight: float = 0.5
+    loaders: int = 1
     precision: str = "32-true"
     save_every: int = 200
     validate_every: int = 1_000

@@ -1,14 +1,15 @@
-"""What a step is fed with, by its number, made ahead by a process of its own."""
+"""What a step is fed with, by its number, made ahead by processes of their own."""
 
 import signal
 from typing import NamedTuple
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from training.examples import Batch, Examples
 from training.streams import StreamBatch, Streams
 
-AHEAD = 4  # steps made in advance
+AHEAD = 4  # steps that each process makes in advance
 
 
 class Step(NamedTuple):
@@ -36,13 +37,14 @@ class Steps(Dataset[Step]):
         return Step(self._examples[step], self._streams[step] if self._streams else None)
 
     def loader(self, first: int) -> DataLoader[Step]:
-        """Steps from `first` on.
+        """Steps from `first` on, made by the recipe's loaders in turn.
 
-        One process: it keeps one session of each row, and audio is made faster than it is used.
+        A set of streams' rows is always made by the same process, which keeps their sessions.
         """
         return DataLoader(
-            self, batch_size=None, sampler=range(first, len(self)), num_workers=1,
-            prefetch_factor=AHEAD, worker_init_fn=_leave_ctrl_c_to_the_loop,
+            self, batch_size=None, sampler=range(first, len(self)),
+            num_workers=self._examples.recipe.loaders, prefetch_factor=AHEAD,
+            pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_ctrl_c_to_the_loop,
         )  # fmt: skip
 
 

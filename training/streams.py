@@ -2,8 +2,9 @@
 
 A row is a string of sessions.  Session m of a row, its sounds and their labels, is a function of
 (seed, rank, row, m), and step k reads the piece whose turn it is, so a run can go on from any step.
-Rows start their sessions at different steps; where a session starts, the model's state is reset.
-All rows are in phase: a piece is a whole number of frames.
+Steps take turns among as many sets of rows as the recipe has loaders.  Rows start their sessions at
+different steps; where a session starts, the model's state is reset.  All rows are in phase: a piece
+is a whole number of frames.
 """
 
 import math
@@ -67,15 +68,17 @@ class Streams:
             raise ValueError("streams need a class _unknown_ or _silence_ for what is no keyword")
         self._labels, self._recipe, self._rank = labels, recipe, rank
         self._numbers = {label: n for n, label in enumerate(labels.labels)}
-        self._sounds, self._noise = SoundPool(corpus, labels, recipe), NoisePool(corpus)
+        self._sounds = SoundPool(corpus, labels, recipe)
+        self._noise = NoisePool(corpus, recipe.babble)
         self.piece_frames = max(1, round(recipe.stream_s * 100))
         self._pieces = max(1, math.ceil(recipe.session_s / recipe.stream_s))  # of a session
         self._kept: dict[int, tuple[int, Session]] = {}  # by row, the session that is going on
 
     def __getitem__(self, step: int) -> StreamBatch:
         rows = self._recipe.stream_rows
-        turns = [divmod(step + row * self._pieces // rows, self._pieces) for row in range(rows)]
-        sessions = [self._session_of(row, number) for row, (number, _) in enumerate(turns)]
+        turn, first = step // self._recipe.loaders, step % self._recipe.loaders * rows
+        turns = [divmod(turn + row * self._pieces // rows, self._pieces) for row in range(rows)]
+        sessions = [self._session_of(first + row, number) for row, (number, _) in enumerate(turns)]
         frames = [slice(p * self.piece_frames, (p + 1) * self.piece_frames) for _, p in turns]
         samples = [
             session.samples[at.start * FRAME : at.stop * FRAME]

@@ -41,8 +41,8 @@ from sssm.ops.flush import flush
 from sssm.ops.long_conv import long_conv
 from sssm.ops.vandermonde import vandermonde
 
-BLOCK_NUMBERS = 1 << 14
-"""Coefficients and modes of as many channels as are worked on at a time."""
+BLOCK_NUMBERS = {"cpu": 1 << 14, "cuda": 1 << 22}
+"""Coefficients and modes of the channels worked on at a time: what a cache, or a GPU, holds."""
 
 NOISE = 1e-14
 """Of a Fourier transform in float64, as a share of the largest number in it."""
@@ -166,7 +166,8 @@ def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> tuple[Tenso
         and what y loses to s, in float64.
     """
     modes = system.poles.shape[1]
-    channels = max(1, BLOCK_NUMBERS // (length + modes))
+    numbers = BLOCK_NUMBERS.get(system.poles.device.type, BLOCK_NUMBERS["cpu"])
+    channels = max(1, numbers // (length + modes))
     parts = [
         checkpoint(_series, length, dtype, *part, use_reentrant=False, preserve_rng_state=False)
         for part in zip(*(vector.split(channels) for vector in system), strict=True)

@@ -1,21 +1,24 @@
 """A training step of S4, Mamba, a Transformer and linear attention: the S4 paper's table 3.
 
-    python tests/bench/against_attention.py
+    python tests/bench/against_attention.py [--gpu-only] [--out FOLDER]
 
-One layer of each with its residual, of H channels and about as many parameters, batch 1, forward
-and backward in float32, at lengths 1,024 and 4,096, one thread of this machine's processor: time
-and peak memory.  The Transformer's attention is causal, that of torch
-(`scaled_dot_product_attention`, which does not store the (length, length) table) and the paper's,
-which does.  Linear attention is causal, in chunks, with elu + 1 (arXiv:2006.16236).  The paper has
-whole models on a GPU.  Writes against_attention.json and its plot, and ends in the same as one
-line.
+One layer of each with its residual, of H channels and about as many parameters, forward and
+backward in float32, at lengths 1,024 and 4,096: time and peak memory, with batch 1 on one thread of
+this machine's processor, and with batch 1 and 8 on its GPU where there is one.  The Transformer's
+attention is causal, that of torch (`scaled_dot_product_attention`, which does not store the
+(length, length) table) and the paper's, which does.  Linear attention is causal, in chunks, with
+elu + 1 (arXiv:2006.16236).  The paper has whole models on a GPU.  Writes against_attention.json and
+its plots, and ends in the same as one line.
 """
 
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from measure import NOT_MEASURED, Call, bars, measured, write
+import typer
+from measure import OUT, UNIT, Call, GpuOnly, Out, bars, measured, milliseconds, over, run
 from torch import Tensor, nn
 
 from sssm.layers.block import Block, normalize
@@ -26,6 +29,7 @@ from sssm.layers.s4d import S4D
 
 CHANNELS, HEADS, STATES, CHUNK = 128, 4, 64, 128
 LENGTHS = [1024, 4096]
+BATCHES = {"cpu": [1], "cuda": [1, 8]}
 PAPER = {1024: (1.58, 0.43), 4096: (5.19, 0.091)}
 """S4's speed, and share of the memory, beside a Transformer (arXiv:2111.00396, table 3)."""
 
@@ -55,7 +59,7 @@ def fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def stored(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """With the table of all pairs in memory, as the paper's Transformer has it."""
     scores = q @ k.mT / math.sqrt(q.shape[-1])
-    future = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).triu(1)
+    future = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
     return scores.masked_fill(future, -math.inf).softmax(dim=-1) @ v
 
 
@@ -81,9 +85,7 @@ def models() -> dict[str, nn.Module]:
     }
 
 
-def training_step(model: nn.Module, length: int) -> Call:
-    x = torch.randn(1, length, CHANNELS, generator=torch.Generator().manual_seed(0))
-
+def training_step(model: nn.Module, x: Tensor) -> Call:
     def step() -> None:
         y = model(x)[0] if isinstance(model, StreamingLayer) else model(x)
         y.square().mean().backward()
@@ -92,34 +94,47 @@ def training_step(model: nn.Module, length: int) -> Call:
     return step
 
 
-def row(length: int) -> dict:
+def row(batch: int, length: int, device: str) -> dict[str, Any]:
     torch.manual_seed(0)
-    found = measured({name: training_step(model, length) for name, model in models().items()})
-    attention = found["transformer"]
+    x = torch.randn(batch, length, CHANNELS, generator=torch.Generator().manual_seed(0)).to(device)
+    calls = {name: training_step(model.to(device), x) for name, model in models().items()}
+    found = measured(calls, device)
+    s4, attention = found["s4"], found["transformer"]
     return {
         "length": length,
+        "batch": batch,
         **found,
-        "s4_times_faster": attention["median_s"] / found["s4"]["median_s"],
-        "s4_share_of_memory": found["s4"]["peak_bytes"] / attention["peak_bytes"],
+        "s4_times_faster": over(attention, s4, "median_s"),
+        "s4_share_of_memory": over(s4, attention, "peak_bytes"),
         "paper": PAPER[length],
     }
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def rows(device: str) -> dict[str, Any]:
     q, k, v = torch.randn(3, 1, HEADS, 2 * CHUNK, CHANNELS // HEADS)
     torch.testing.assert_close(stored(q, k, v), fused(q, k, v), rtol=1e-4, atol=1e-4)
-    rows = [row(length) for length in LENGTHS]
     parameters = {name: sum(p.numel() for p in m.parameters()) for name, m in models().items()}
-    values = {
-        f"{name}, {found['length']}": 1e3 * found[name]["median_s"]
-        for found in rows
-        for name in models()
+    sizes = [(batch, length) for batch in BATCHES[device] for length in LENGTHS]
+    return {
+        "channels": CHANNELS,
+        "parameters": parameters,
+        "rows": [row(batch, length, device) for batch, length in sizes],
     }
-    bars("against_attention", "One layer, one training step", values, unit="ms of one thread")
-    sizes = {"channels": CHANNELS, "batch": 1, "parameters": parameters}
-    write("against_attention", {**sizes, "rows": rows, "gpu": NOT_MEASURED})
+
+
+def draw(name: str, result: dict[str, Any], device: str, out: Path) -> None:
+    values = {
+        f"{model}, {row['batch']} x {row['length']}": milliseconds(row[model])
+        for row in result["rows"]
+        for model in result["parameters"]
+    }
+    bars(name, "One layer, one training step", values, unit=UNIT[device], out=out)
+
+
+def main(gpu_only: GpuOnly = False, out: Out = OUT) -> None:
+    """Time and peak memory of a training step of S4, Mamba and two kinds of attention."""
+    run("against_attention", rows, draw, gpu_only=gpu_only, out=out)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -24,6 +24,7 @@ from triton.runtime.jit import JITFunction
 
 from sssm.ops.cauchy.kernel import cauchy_backward_triton, cauchy_triton
 from sssm.ops.causal_conv.kernel import causal_conv_backward_triton, causal_conv_triton
+from sssm.ops.diagonal_ssm.kernel import diagonal_ssm_backward_triton, diagonal_ssm_triton
 from sssm.ops.filterbank.kernel import scan_backward_triton, scan_triton
 from sssm.ops.linear_scan.kernel import linear_scan_triton
 from sssm.ops.selective_scan.kernel import (
@@ -61,6 +62,12 @@ def selective(dtype: torch.dtype, N: int, *, gate: bool) -> None:
     D, z = operand(192), x if gate else None
     y, h, marks = selective_scan_triton(x, x, A, B, B, D, z, operand(8, 192, N), 0.01, 16)
     selective_scan_backward_triton(x, x, A, B, B, D, z, 0.01, 16, marks, y, h)
+
+
+def diagonal(dtype: torch.dtype, N: int) -> None:
+    x, A = operand(256, 200, 128, dtype=dtype), operand(128, N, dtype=dtype.to_complex())
+    y, h = diagonal_ssm_triton(x, A, A, A, operand(256, 128, N, dtype=A.dtype))
+    diagonal_ssm_backward_triton(x, A, A, A, h, y, h)
 
 
 def linear(dtype: torch.dtype) -> None:
@@ -102,6 +109,10 @@ LAUNCHES: dict[str, Callable[[], None]] = {
     "selective_scan float32, gate": lambda: selective(torch.float32, 16, gate=True),
     "selective_scan bfloat16, gate": lambda: selective(torch.bfloat16, 16, gate=True),
     "selective_scan float32, N = 64": lambda: selective(torch.float32, 64, gate=False),
+    "diagonal_ssm float32, N = 8": lambda: diagonal(torch.float32, 8),
+    "diagonal_ssm float32, N = 1": lambda: diagonal(torch.float32, 1),
+    "diagonal_ssm float32, N = 32": lambda: diagonal(torch.float32, 32),
+    "diagonal_ssm float64, N = 32": lambda: diagonal(torch.float64, 32),
     "linear_scan float32": lambda: linear(torch.float32),
     "linear_scan complex64": lambda: linear(torch.complex64),
     "vandermonde": vandermonde,

@@ -59,6 +59,14 @@ SEAMS = {
             real(2, 1, 4, 3), real(2, 6, 3), real(2, 3, 4),
         ),
     ),
+    "diagonal_ssm": (
+        "diagonal_ssm",
+        (real(2, 6, 3), inner(3, 4), pair(3, 4), pair(3, 4), pair(2, 3, 4)),
+        (
+            real(2, 6, 3), inner(3, 4), pair(3, 4), pair(3, 4), pair(2, 3, 4), real(2, 6, 3),
+            pair(2, 3, 4),
+        ),
+    ),
     "causal_conv": (
         "causal_conv",
         (real(2, 6, 3), real(3, 4), real(3), real(2, 3, 3)),

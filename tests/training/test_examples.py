@@ -148,7 +148,7 @@ def test_auxiliary_targets_are_what_is_said(corpus):
     examples = examples_of(corpus)
     vocabulary, labels = examples.vocabulary, examples.labels.labels
     kinds = set()
-    for step in range(30):
+    for step in range(60):
         batch = examples[step]
         for label, word, phones, count in zip(
             batch.label.tolist(), batch.word.tolist(), batch.phones, batch.phone_count, strict=True

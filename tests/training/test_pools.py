@@ -75,7 +75,7 @@ def test_noise_never_reads_what_is_held_out_nor_another_split(corpus_of, rng):
         (entry("dog", "noise", "validation"), constant(4, 2)),
         (entry("word", "commands", word="dog"), constant(5, 2)),
     )
-    pool = NoisePool(corpus)
+    pool = NoisePool(corpus, 0.0)
     values = [np.unique(pool.draw(HALF_SECOND, rng) * 32_768) for _ in range(200)]
     assert {float(v) for row in values for v in row} == {1, 3}
     for length in (0, 1, SAMPLE_RATE_HZ, 5 * SAMPLE_RATE_HZ):  # the last is longer than any
@@ -88,10 +88,10 @@ def test_noise_of_one_kind_or_none(corpus_of, rng):
     rain = (entry("rain", "noise"), constant(3, 2))
     word = (entry("word", "commands", word="dog"), constant(5, 2))
     for only, value in ((fan, 1), (rain, 3)):
-        pool = NoisePool(corpus_of(only, word))
+        pool = NoisePool(corpus_of(only, word), 0.0)
         assert pool.exists
         assert {float(pool.draw(10, rng)[0] * 32_768) for _ in range(20)} == {value}
-    assert not NoisePool(corpus_of(word)).exists
+    assert not NoisePool(corpus_of(word), 0.0).exists
 
 
 SENTENCE = ("see", "no", "one", "knows", "tree", "house", "a")
@@ -151,3 +151,21 @@ def test_as_float_is_below_one():
     np.testing.assert_array_equal(
         as_float(np.array([-32_768, 0, 16_384], np.int16)), np.array([-1, 0, 0.5], np.float32)
     )
+
+
+def test_many_people_are_noise_that_no_one_person_said(corpus_of, rng):
+    spoken = [
+        (entry(f"{n}", "speech"), rng.integers(-3_000, 3_000, SAMPLE_RATE_HZ).astype(np.int16))
+        for n in range(9)
+    ]
+    word = (entry("word", "commands", word="dog"), constant(5, 2))
+    pool = NoisePool(corpus_of(*spoken, word), 1.0)
+    assert pool.exists
+    x = pool.draw(2 * SAMPLE_RATE_HZ, rng)
+    assert x.shape == (2 * SAMPLE_RATE_HZ,)
+    power = np.mean(x.astype(np.float64) ** 2) / 0.02**2
+    assert 2.9 < power < 7.1  # people who are alike in loudness, and unlike in what they say
+    for _, said in spoken:
+        alike = np.correlate(np.resize(said / said.std(), 2 * len(said)), x[: len(said)])
+        assert np.abs(alike).max() < 0.8 * len(said) * x.std()
+    assert not NoisePool(corpus_of(word), 1.0).exists

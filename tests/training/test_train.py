@@ -116,7 +116,7 @@ def test_resume_after_kill_and_after_ctrl_c_is_exact(words, tmp_path):
     assert train(words, out, *SHORT)[0] == 0
     whole = checkpoint(tmp_path / "whole")
     assert whole["step"] == 24
-    assert len(whole["heard"]) >= 10
+    assert len(whole["heard"][0]) >= 10
     assert_same(checkpoint(out), whole)
     names = [fingerprint(folder / "model.safetensors") for folder in (out, tmp_path / "whole")]
     assert names[0] == names[1]
@@ -195,8 +195,9 @@ def test_mixed_precision(words, tmp_path):
     """Matrix products in bfloat16; weights, moments and the streams' state stay float32."""
     assert train(words, tmp_path / "run", *SHORT, "precision=bf16-mixed", "steps=6")[0] == 0
     saved = checkpoint(tmp_path / "run")
-    assert {leaf.dtype for leaf in saved["heard"]} == {torch.float32, torch.complex64, torch.int64}
-    for value in (*saved["objective"].values(), *saved["heard"]):
+    (heard,) = saved["heard"]
+    assert {leaf.dtype for leaf in heard} == {torch.float32, torch.complex64, torch.int64}
+    for value in (*saved["objective"].values(), *heard):
         assert value.dtype != torch.bfloat16
         assert value.isfinite().all()
 
@@ -263,7 +264,7 @@ def test_two_processes_train_as_one(words, tmp_path):
     assert not torch.equal(one["streams"], two["streams"])
     saved = checkpoint(tmp_path / "run")
     assert_same(saved["objective"], one["objective"])
-    assert all(leaf.shape[0] == 2 for leaf in saved["heard"])  # what each of them heard
+    assert all(leaf.shape[0] == 2 for leaf in saved["heard"][0])  # what each of them heard
     assert done.stderr.count("step 4: validation") == 1  # by one of them
     assert (tmp_path / "run" / "model.safetensors").is_file()
 

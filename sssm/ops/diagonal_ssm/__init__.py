@@ -1,8 +1,9 @@
 """Diagonal state-space model: outputs, response to a first state, and last state, in one op.
 
 `reference.py` says it one element at a time; `scan.py` is the same recurrence compiled for a CPU,
-O(L N) and exact; `parallel.py` is the convolution with factored powers, for any device, and for a
-CPU where there is much to convolve.  Only this file knows all of them.
+O(L N) and exact, and `kernel.py` for a GPU; `parallel.py` is the convolution with factored powers,
+for any device, and for those two where there is much to convolve.  Only this file knows all of
+them.
 """
 
 import torch
@@ -19,6 +20,13 @@ MANY_MODES, LONG = 64, 4_000
 
 With fewer modes, elements or rows its transforms and tables cost more than they save: half as fast
 at 16 modes, 1.1 (forward) and 1.4 times (with backward) as fast at 64.
+"""
+
+FEW_MODES, SHORT = 32, 4_000
+"""Most modes, and the length below which, a GPU takes the recurrence.
+
+It is one launch, and time passes in it element by element; the convolution is some fifty, 150 with
+its gradients, each over all elements at once.
 """
 
 
@@ -76,6 +84,24 @@ def _backward(ctx, dy: Tensor, dh: Tensor):
 _scan.register_autograd(_backward, setup_context=_save)
 
 
+def _cuda(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+    from sssm.ops.diagonal_ssm.kernel import diagonal_ssm_triton
+
+    return diagonal_ssm_triton(x, dA, B, C, h0)
+
+
+def _cuda_backward(
+    x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor, dy: Tensor, dh: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    from sssm.ops.diagonal_ssm.kernel import diagonal_ssm_backward_triton
+
+    return diagonal_ssm_backward_triton(x, dA, B, C, h0, dy, dh)
+
+
+_scan.register_kernel("cuda", _cuda)
+_scan_backward.register_kernel("cuda", _cuda_backward)
+
+
 def _planes(m: Tensor) -> Tensor:
     """Complex (..., H, N) -> real (..., 2, N H), a copy: modes of all channels as one line."""
     m = torch.view_as_real(m.resolve_conj()).movedim(-1, -3).transpose(-1, -2)
@@ -115,8 +141,14 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
     if x.shape[1] == 0:
         return x.clone(), h0.clone()
-    much = x.shape[0] > 1 and dA.shape[1] >= MANY_MODES and x.shape[1] >= LONG
-    if x.device.type == "cpu" and not much:
+    if _recurs(x.device.type, x.shape[0], x.shape[1], dA.shape[1]):
         return _scan(x, dA, B, C, h0)
     with torch.autocast(x.device.type, enabled=False):
         return parallel.diagonal_ssm_parallel(x, dA, B, C, h0)
+
+
+def _recurs(device: str, batch: int, length: int, modes: int) -> bool:
+    """Whether the recurrence is the better choice, not the convolution."""
+    if device == "cuda":
+        return modes <= FEW_MODES and length < SHORT
+    return device == "cpu" and (batch == 1 or modes < MANY_MODES or length < LONG)

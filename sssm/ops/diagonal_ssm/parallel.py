@@ -23,7 +23,7 @@ def diagonal_ssm_parallel(
     outer, inner = factors(dA, length)
     y = long_conv(x, vandermonde(B * C, dA, length))
     y = y + response(h0, (dA * C)[..., None] * outer, inner)[:, :length]
-    decay = powers(dA, torch.tensor([length], device=dA.device))[..., 0].to(dA.dtype)
+    decay = powers(dA, torch.full((1,), length, device=dA.device))[..., 0].to(dA.dtype)
     return y, flush(B * last_state(x, outer, inner) + decay * h0)
 
 

@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program of one warp holds the states of 16 channels in registers, N lines of 16, and walks over
-time; what it reads of later elements is on its way while it computes.  Decays are powers of two,
-which is what the hardware has.
+A program holds the states of some channels in registers, N lines of them, and walks over time; what
+it reads of the next elements is on its way while it computes.  Decays are powers of two, which is
+what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
@@ -16,6 +16,7 @@ rows and chunks are partial sums of each program, added up by PyTorch in one ord
 import math
 
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -24,8 +25,11 @@ from sssm.ops.flush import TINY
 from sssm.ops.kernels import PREFETCH, chunk_length, on_its_device, state_type
 from sssm.ops.linear_scan.kernel import carried
 
+FORWARD_BLOCK, UNROLL = 32, 4
+"""Channels of one program of the forward, one a thread; elements that it reads at once."""
+
 BLOCK = 16
-"""Channels of one program: enough programs for a GPU, few partial sums of dB and dC."""
+"""Channels of one program of the backward: many programs, few partial sums of dB and dC."""
 
 LOG2_E = 1 / math.log(2)
 
@@ -48,48 +52,66 @@ def _flush(h, TINY: tl.constexpr):
 
 
 @triton.jit
+def _load(ptr, index, inside, STATE: tl.constexpr):
+    return tl.load(ptr + index, mask=inside, other=0).to(STATE)
+
+
+@triton.jit
 def _scan_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
-    leak, length, channels, N, chunk,
+    leak_ptr, length, channels, N, chunk,
     OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, TINY: tl.constexpr,
-    MARK: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr, PREFETCH: tl.constexpr,
+    MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of a block of channels: its last state, and with OUTPUT y and the marks."""
+    """One chunk of a block of channels: its last state, and with OUTPUT y and the marks.
+
+    What UNROLL elements need is read at once, so that their memory's latency is met once.
+    """
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
     n = tl.arange(0, LINES)
     tile = n[:, None] * channels + d[None, :]
     inside = (n[:, None] < N) & (d[None, :] < channels)
-    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
     edge = (row * tl.num_programs(1) + part) * N * channels
     h = tl.zeros((LINES, BLOCK), STATE)
     if OUTPUT:
         h = tl.load(start_ptr + edge + tile, mask=inside, other=0)
-    D = tl.load(D_ptr + d, mask=d < channels, other=0).to(STATE)
-    for t in tl.range(part * chunk, min(part * chunk + chunk, length), num_stages=PREFETCH):
-        at = row * length + t
-        x = tl.load(x_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
-        dt = tl.load(dt_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
-        B = tl.load(B_ptr + at * N + n, mask=n < N, other=0).to(STATE)
-        if t % MARK == 0:
+    D = _load(D_ptr, d, d < channels, STATE)
+    end = min(part * chunk + chunk, length)
+    for first in range(part * chunk, end, UNROLL):
+        if first % MARK == 0:
             h = _flush(h, TINY)
             if OUTPUT:
-                mark = row * tl.cdiv(length, MARK) + t // MARK
+                mark = row * tl.cdiv(length, MARK) + first // MARK
                 tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
-        h = _power(dt[None, :] * A - leak, STATE) * h + (dt * x)[None, :] * B[:, None]
-        if OUTPUT:
-            C = tl.load(C_ptr + at * N + n, mask=n < N, other=0).to(STATE)
-            y = tl.sum(h * C[:, None], axis=0) + D * x
-            if GATE:
-                z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
-                y *= z * _open(z, STATE)
-            tl.store(y_ptr + at * channels + d, y, mask=d < channels)
+        at = row * length + first
+        read = ()
+        for i in tl.static_range(UNROLL):
+            lane, live = (at + i) * channels + d, (d < channels) & (first + i < end)
+            line, some = (at + i) * N + n, (n < N) & (first + i < end)
+            x = _load(x_ptr, lane, live, STATE)
+            dt = _load(dt_ptr, lane, live, STATE)
+            B = _load(B_ptr, line, some, STATE)
+            C = _load(C_ptr, line, some, STATE) if OUTPUT else B
+            z = _load(z_ptr, lane, live, STATE) if OUTPUT and GATE else x
+            read += (x, dt, B, C, z)  # type: ignore[assignment]
+        for i in tl.static_range(UNROLL):
+            x, dt, B, C, z = read[5 * i : 5 * i + 5]
+            loss = tl.where(first + i < end, leak, 0)  # behind the end nothing moves: dt is 0
+            h = _power(dt[None, :] * A - loss, STATE) * h + (dt * x)[None, :] * B[:, None]
+            if OUTPUT:
+                y = tl.sum(h * C[:, None], axis=0) + D * x
+                if GATE:
+                    y *= z * _open(z, STATE)
+                live = (d < channels) & (first + i < end)
+                tl.store(y_ptr + (at + i) * channels + d, y, mask=live)
     tl.store(last_ptr + edge + tile, _flush(h, TINY), mask=inside)
 
 
 @triton.jit
 def _adjoint_summary_kernel(
-    dt_ptr, A_ptr, C_ptr, z_ptr, dy_ptr, last_ptr, leak, length, channels, N, chunk,
+    dt_ptr, A_ptr, C_ptr, z_ptr, dy_ptr, last_ptr, leak_ptr, length, channels, N, chunk,
     GATE: tl.constexpr, STATE: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
     PREFETCH: tl.constexpr,
 ):  # fmt: skip
@@ -99,7 +121,7 @@ def _adjoint_summary_kernel(
     n = tl.arange(0, LINES)
     tile = n[:, None] * channels + d[None, :]
     inside = (n[:, None] < N) & (d[None, :] < channels)
-    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
     dh = tl.zeros((LINES, BLOCK), STATE)
     end = min(part * chunk + chunk, length)
     for back in tl.range(0, end - part * chunk, num_stages=PREFETCH):
@@ -119,7 +141,7 @@ def _adjoint_summary_kernel(
 def _backward_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, marks_ptr, dy_ptr, start_ptr, scratch_ptr,
     dx_ptr, ddt_ptr, dA_ptr, dB_ptr, dC_ptr, dD_ptr, dz_ptr, dh_ptr,
-    leak, length, channels, N, chunk,
+    leak_ptr, length, channels, N, chunk,
     GATE: tl.constexpr, STATE: tl.constexpr, MARK: tl.constexpr, LINES: tl.constexpr,
     BLOCK: tl.constexpr, PREFETCH: tl.constexpr,
 ):  # fmt: skip
@@ -129,7 +151,7 @@ def _backward_kernel(
     n = tl.arange(0, LINES)
     tile = n[:, None] * channels + d[None, :]
     inside = (n[:, None] < N) & (d[None, :] < channels)
-    A = tl.load(A_ptr + tile, mask=inside, other=0)
+    A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
     place = row * tl.num_programs(1) + part
     edge = place * N * channels
     dh = tl.load(start_ptr + edge + tile, mask=inside, other=0)
@@ -201,10 +223,11 @@ def selective_scan_triton(
     and the marks are at least float32 inside.
     """
     batch, length, channels = x.shape
-    N, blocks = A.shape[1], triton.cdiv(channels, BLOCK)
+    N, blocks = A.shape[1], triton.cdiv(channels, FORWARD_BLOCK)
     x, dt, B, C, D = (t.contiguous() for t in (x, dt, B, C, D))
     z = None if z is None else z.contiguous()
-    rate, start, bits = _lines(A) * LOG2_E, _lines(h0), leak * LOG2_E
+    rate, start = _lines(A) * LOG2_E, _lines(h0)
+    bits = rate.new_full((1,), leak * LOG2_E)
     chunk = chunk_length(length, batch * blocks)
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
@@ -213,8 +236,8 @@ def selective_scan_triton(
     def run(starts: Tensor, *, output: bool) -> None:
         _scan_kernel[batch, chunks, blocks](
             x, dt, rate, B, C, D, z, starts, y, marks, last, bits, length, channels, N, chunk,
-            OUTPUT=output, GATE=z is not None, TINY=TINY, MARK=mark, PREFETCH=PREFETCH,
-            **_sizes(rate),
+            OUTPUT=output, GATE=z is not None, TINY=TINY, MARK=mark, UNROLL=UNROLL,
+            **_sizes(rate, FORWARD_BLOCK, 512),
         )  # fmt: skip
 
     starts = start[:, None]
@@ -236,7 +259,8 @@ def selective_scan_backward_triton(
     N, blocks = A.shape[1], triton.cdiv(channels, BLOCK)
     x, dt, B, C, D, dy, marks = (t.contiguous() for t in (x, dt, B, C, D, dy, marks))
     z = None if z is None else z.contiguous()
-    rate, end, bits = _lines(A) * LOG2_E, _lines(dh), leak * LOG2_E
+    rate, end = _lines(A) * LOG2_E, _lines(dh)
+    bits = rate.new_full((1,), leak * LOG2_E)
     chunk = chunk_length(length, batch * blocks)
     chunks = triton.cdiv(length, chunk)
     starts = end[:, None]
@@ -244,7 +268,7 @@ def selective_scan_backward_triton(
         last = rate.new_empty(batch, chunks, N, channels)
         _adjoint_summary_kernel[batch, chunks, blocks](
             dt, rate, C, z, dy, last, bits, length, channels, N, chunk,
-            GATE=z is not None, PREFETCH=PREFETCH, **_sizes(rate),
+            GATE=z is not None, PREFETCH=PREFETCH, **_sizes(rate, BLOCK, 256),
         )  # fmt: skip
         decay = _decays(dt, rate, bits, chunk)
         starts = _carried(decay.flip(1), last.flip(1), end).flip(1)
@@ -259,7 +283,7 @@ def selective_scan_backward_triton(
         _backward_kernel[batch, chunks, blocks](
             x, dt, rate, B, C, D, z, marks, dy, starts, scratch,
             dx, ddt, dA, dB, dC, dD, dz, dh0, bits, length, channels, N, chunk,
-            GATE=z is not None, MARK=mark, PREFETCH=PREFETCH, **_sizes(rate),
+            GATE=z is not None, MARK=mark, PREFETCH=PREFETCH, **_sizes(rate, BLOCK, 256),
         )  # fmt: skip
     return (
         dx, ddt, _columns(dA.sum(dim=(0, 1)), A), dB.sum(dim=0).to(B.dtype),
@@ -267,11 +291,11 @@ def selective_scan_backward_triton(
     )  # fmt: skip
 
 
-def _sizes(A: Tensor) -> dict[str, object]:
-    """Tile of a program, and as many warps as leave a thread eight states."""
+def _sizes(A: Tensor, block: int, states: int) -> dict[str, object]:
+    """Tile of a program, and its warps, each with at most so many states if eight are enough."""
     lines = triton.next_power_of_2(A.shape[0])
-    warps = min(8, max(1, lines * BLOCK // 256))
-    return {"STATE": state_type(A), "LINES": lines, "BLOCK": BLOCK, "num_warps": warps}
+    warps = min(8, max(1, lines * block // states))
+    return {"STATE": state_type(A), "LINES": lines, "BLOCK": block, "num_warps": warps}
 
 
 def _lines(m: Tensor) -> Tensor:
@@ -284,12 +308,14 @@ def _columns(m: Tensor, like: Tensor) -> Tensor:
     return m.mT.to(like.dtype).clone(memory_format=torch.contiguous_format)
 
 
-def _decays(dt: Tensor, rate: Tensor, leak: float, chunk: int) -> Tensor:
+def _decays(dt: Tensor, rate: Tensor, leak: Tensor, chunk: int) -> Tensor:
     """What is left of a state after each chunk, (batch, chunks, N, D)."""
-    steps = dt.to(rate.dtype).split(chunk, dim=1)
-    time = torch.stack([piece.sum(dim=1) for piece in steps], dim=1)[:, :, None]
-    count = torch.tensor([piece.shape[1] for piece in steps], device=dt.device)[:, None, None]
-    return torch.exp2(time * rate - leak * count)
+    length = dt.shape[1]
+    chunks = triton.cdiv(length, chunk)
+    padded = F.pad(dt, (0, 0, 0, chunks * chunk - length)) if length % chunk else dt
+    time = padded.to(rate.dtype).unflatten(1, (chunks, chunk)).sum(dim=2)[:, :, None]
+    first = chunk * torch.arange(chunks, device=dt.device)[:, None, None]
+    return torch.exp2(time * rate - leak * (length - first).clamp(max=chunk))
 
 
 def _carried(decay: Tensor, last: Tensor, h0: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from sssm.math.powers import powers
 
-TABLE_NUMBERS = 1 << 16
-"""Complex numbers of one factor made at a time: 1 MiB in complex128."""
+TABLE_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 23}
+"""Complex numbers of one factor made at a time: in complex128 1 MiB for a cache, 128 for a GPU."""
 
 
 def vandermonde_parallel(C: Tensor, dA: Tensor, length: int) -> Tensor:
@@ -88,5 +88,6 @@ def _split(length: int) -> tuple[int, int]:
 
 
 def _blocks(dA: Tensor, length: int) -> Iterator[slice]:
-    size = max(1, TABLE_NUMBERS // max(1, dA.shape[1] * _split(length)[1]))
+    numbers = TABLE_NUMBERS.get(dA.device.type, TABLE_NUMBERS["cpu"])
+    size = max(1, numbers // max(1, dA.shape[1] * _split(length)[1]))
     return (slice(start, start + size) for start in range(0, dA.shape[0], size))
