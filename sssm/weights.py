@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sssm.model import KeywordModel
 
 FORMAT_VERSION = 1
-SHIPPED = {"s4": "kws12-s4"}  # short name -> name of its files
+SHIPPED = {"s4": "kws12-s4", "mamba": "kws12-mamba"}  # short name -> name of its files
 WEIGHTS = ".safetensors"
 NEEDS = ("torch", "safetensors", "numba")  # what the extra `torch` installs
 

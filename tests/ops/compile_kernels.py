@@ -4,8 +4,9 @@
 
 A launch is caught, compiled with the types and alignments of its operands, and not run; operands of
 real sizes are on the meta device and take no memory.  One JSON line a kernel: what it was launched
-for, compute capability, warps, registers a thread, bytes spilled (0 is right), and copies that run
-ahead of the loop.  Not under TRITON_INTERPRET, so in a process of its own.
+for, compute capability, warps, registers a thread, bytes spilled (0 is right), copies that run
+ahead of the loop, and the most loads in a row, with no store between them.  Not under
+TRITON_INTERPRET, so in a process of its own.
 """
 
 import json
@@ -136,6 +137,11 @@ def usage(cubin: bytes) -> dict[str, int]:
     return {"registers": int(found["REG"]), "spilled": int(found["STACK"]) + int(found["LOCAL"])}
 
 
+def loads_at_once(ptx: str) -> int:
+    accesses = re.findall(r"(ld|st)\.global", ptx)
+    return max(len(run) for run in "".join("l" if a == "ld" else " " for a in accesses).split(" "))
+
+
 def rows(capability: int) -> Iterator[dict[str, object]]:
     compiled = []
 
@@ -162,6 +168,7 @@ def rows(capability: int) -> Iterator[dict[str, object]]:
                     "warps": kernel.metadata.num_warps,
                     **usage(kernel.asm["cubin"]),
                     "copies_ahead": kernel.asm["ptx"].count("cp.async.c"),
+                    "loads_at_once": loads_at_once(kernel.asm["ptx"]),
                 }
 
 

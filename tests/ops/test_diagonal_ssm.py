@@ -11,7 +11,7 @@ from sssm.ops.diagonal_ssm.parallel import diagonal_ssm_parallel
 from sssm.ops.flush import TINY
 
 LENGTHS = [1, 2, 63, 64, 65, 130]  # one, and below, at and above the chunk of the scan
-FORMS = [diagonal_ssm, diagonal_ssm_parallel]  # the scan of a CPU, the convolution of a GPU
+FORMS = [diagonal_ssm, diagonal_ssm_parallel]  # one after the other, all at once
 SIZES = [(2, 3, 4), (1, 9, 1)]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sssm.ops.selective_scan.kernel import UNROLL
+
 ROOT = Path(__file__).parents[2]
 CAPABILITIES = {80, 90}
 
@@ -57,7 +59,11 @@ def test_none_is_left_out(rows):
 
 
 def test_a_step_of_a_scan_does_not_wait_for_its_operands(rows):
-    """Loops over time copy what they read some steps ahead."""
+    """Loops over time copy what they read some steps ahead, or read it for some steps at once."""
     scans = [row for row in rows if "scan_kernel" in row["kernel"]]
-    assert scans
-    assert all(row["copies_ahead"] for row in scans)
+    at_once = [row for row in scans if row["kernel"] == "selective_scan._scan_kernel"]
+    assert at_once
+    assert all(row["loads_at_once"] >= 3 * UNROLL for row in at_once)
+    ahead = [row for row in scans if row not in at_once]
+    assert ahead
+    assert all(row["copies_ahead"] for row in ahead)

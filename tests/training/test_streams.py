@@ -1,5 +1,7 @@
 """Streams: what is heard, what its frames are called, and that step k is a function of k."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +190,19 @@ def test_pieces_join_to_sessions_and_rows_start_at_different_steps(streams):
 
 
 # The state that is carried.
+
+
+def test_loaders_take_turns_with_rows_of_their_own(corpus, labels, streams):
+    shared = Streams(corpus, labels, replace(RECIPE, loaders=2), 0)
+    pieces = [shared[step] for step in range(8)]
+    alone = [streams[step] for step in range(4)]
+    for step, piece in enumerate(alone):  # the first loader's rows are those of a single one
+        assert torch.equal(pieces[2 * step].samples, piece.samples)
+        assert torch.equal(pieces[2 * step].fresh, pieces[2 * step + 1].fresh)
+        assert not torch.equal(pieces[2 * step + 1].samples, piece.samples)
+    session = shared.session(RECIPE.stream_rows, 0)  # the first row of the second loader
+    heard = torch.cat([pieces[step].samples[0, :, 0] for step in (1, 3, 5, 7)])
+    np.testing.assert_array_equal(heard.numpy(), session.samples[: len(heard)])
 
 
 def test_a_row_that_restarts_hears_its_session_alone(streams):

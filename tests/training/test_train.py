@@ -23,8 +23,8 @@ from training.train import app
 
 ROOT = Path(__file__).parents[2]
 SHORT = [
-    "steps=24", "save_every=2", "log_every=4", "validate_every=12", "dropout=0.1", "stream_rows=2",
-    "stream_s=0.5", "session_s=2.0", "batch=4", "vocabulary=8", "word_weight=0.2",
+    "steps=24", "save_every=2", "log_every=4", "validate_every=12", "dropout=0.1", "loaders=2",
+    "stream_rows=2", "stream_s=0.5", "session_s=2.0", "batch=4", "vocabulary=8", "word_weight=0.2",
 ]  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_resume_after_kill_and_after_ctrl_c_is_exact(words, tmp_path):
     assert train(words, out, *SHORT)[0] == 0
     whole = checkpoint(tmp_path / "whole")
     assert whole["step"] == 24
-    assert len(whole["heard"][0]) >= 10
+    assert [len(state) >= 10 for state in whole["heard"]] == [True, True]  # of each loader's rows
     assert_same(checkpoint(out), whole)
     names = [fingerprint(folder / "model.safetensors") for folder in (out, tmp_path / "whole")]
     assert names[0] == names[1]
@@ -195,7 +195,7 @@ def test_mixed_precision(words, tmp_path):
     """Matrix products in bfloat16; weights, moments and the streams' state stay float32."""
     assert train(words, tmp_path / "run", *SHORT, "precision=bf16-mixed", "steps=6")[0] == 0
     saved = checkpoint(tmp_path / "run")
-    (heard,) = saved["heard"]
+    heard = [leaf for state in saved["heard"] for leaf in state]
     assert {leaf.dtype for leaf in heard} == {torch.float32, torch.complex64, torch.int64}
     for value in (*saved["objective"].values(), *heard):
         assert value.dtype != torch.bfloat16
@@ -264,7 +264,7 @@ def test_two_processes_train_as_one(words, tmp_path):
     assert not torch.equal(one["streams"], two["streams"])
     saved = checkpoint(tmp_path / "run")
     assert_same(saved["objective"], one["objective"])
-    assert all(leaf.shape[0] == 2 for leaf in saved["heard"][0])  # what each of them heard
+    assert all(leaf.shape[0] == 2 for state in saved["heard"] for leaf in state)  # of each of them
     assert done.stderr.count("step 4: validation") == 1  # by one of them
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
