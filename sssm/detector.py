@@ -67,6 +67,7 @@ class Detector:
     sample_rate_hz: int = 16_000
     _columns: NDArray[np.int64] = field(init=False, repr=False, compare=False)  # of the keywords
     _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    _releases: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.thresholds) - set(self.keywords))
@@ -89,6 +90,7 @@ class Detector:
         limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
         object.__setattr__(self, "_columns", np.array(columns, np.int64))
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
+        object.__setattr__(self, "_releases", self.release * self._limits)
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -153,8 +155,14 @@ class Detector:
         frames = smoothed.shape[1]
         if frames == 0:
             return state
+        low = smoothed <= self._releases
+        if low.all():  # between words: nothing to remember of them
+            none = np.zeros_like(state.above)
+            quiet = np.maximum(state.quiet - frames, 0)
+            armed = np.ones_like(state.armed)
+            last = smoothed[:, -1].copy()
+            return DetectorState(last, none, none, armed, quiet, state.frame + frames)
         numbers = state.frame[:, None, None] + np.arange(1, frames + 1)[:, None]
-        low = smoothed <= self.release * self._limits
         last_low = np.where(low, numbers, 0).max(axis=1)  # 0 where there was none
         risen = np.where(last_low > 0, last_low + 1, state.frame[:, None] + 1)
         going_on = (last_low == 0) & (state.since > 0)
@@ -175,7 +183,7 @@ class Detector:
         limits = self._limits
         frame = state.frame + 1
         risen = np.where(state.since > 0, state.since, frame[:, None])
-        since = np.where(smoothed > self.release * limits, risen, 0)
+        since = np.where(smoothed > self._releases, risen, 0)
         above = np.where(smoothed >= limits, state.above + 1, 0)
         armed = state.armed | (since == 0)
         quiet = np.maximum(state.quiet - 1, 0)

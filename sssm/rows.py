@@ -109,11 +109,13 @@ class Rows:
             self.waiting[rows, waits:total] = x
             self.waits[rows] = total
             return np.zeros((len(rows), 0, self.latest.shape[1]), np.float32)
-        x = np.concatenate([self.waiting[rows, :waits], x], axis=1)
+        if waits:
+            x = np.concatenate([self.waiting[rows, :waits], x], axis=1)
         end = self._end(place + frames) - self._end(place)
         scores = self._hear(x[:, :end], place, frames, rows)
-        self.waiting[rows, : total - end] = x[:, end:]
-        self.waits[rows] = total - end
+        if waits or total > end:
+            self.waiting[rows, : total - end] = x[:, end:]
+            self.waits[rows] = total - end
         self.frames[rows] += frames
         self.latest[rows] = scores[:, -1]
         return scores
@@ -122,7 +124,7 @@ class Rows:
         self, x: Samples, place: int, frames: int, rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Run the engine over whole frames, some at a time; `place` is that of the first."""
-        state = _pick(self.state, rows)
+        state = self._of(self.state, rows)
         most = MOST_ROW_FRAMES // len(rows)
         pieces, first = [], self._end(place)
         for done in range(0, frames, most):
@@ -131,16 +133,27 @@ class Rows:
             piece = np.ascontiguousarray(x[:, start - first : end - first])
             logits, state = self.engine.run(piece, start, state)
             pieces.append(_softmax(logits))
-        _put(self.state, rows, state)
+        self.state = self._with(self.state, rows, state)
         return np.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0]
 
     def _detect(
         self, scores: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> list[tuple[int, Detection]]:
-        state = DetectorState(*_pick(self.detector_state, rows))
+        state = DetectorState(*self._of(self.detector_state, rows))
         events, state = self.detector.run(scores, state)
-        _put(self.detector_state, rows, state)
+        self.detector_state = DetectorState(*self._with(self.detector_state, rows, state))
         return [(int(rows[row]), event) for row, event in events]
+
+    def _of(self, state: State, rows: NDArray[np.int64]) -> State:
+        """State of some rows."""
+        return state if len(rows) == len(self.frames) else _pick(state, rows)
+
+    def _with(self, state: State, rows: NDArray[np.int64], of_rows: State) -> State:
+        """A state of this file's own, with some rows renewed: where all are, it is the new one."""
+        if len(rows) == len(self.frames):
+            return of_rows
+        _put(state, rows, of_rows)
+        return state
 
     def _end(self, frame: int) -> int:
         return frame_end(frame, self.rate)
