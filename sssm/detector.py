@@ -126,9 +126,15 @@ class Detector:
             scores: (rows, frames, labels) in [0, 1]; no frame is a piece too.
             state: of the frames before.
         """
+        if scores.shape[1] == 0:
+            return [], state
         smoothed = self.smooth(scores, state.smoothed)
-        if not (smoothed >= self._limits).any():  # nearly always, and many times as fast
-            return [], self._below(smoothed, state)
+        # Nearly always one of these two, and many times as fast as frame after frame.
+        low = smoothed <= self._releases
+        if low.all():
+            return [], self._resting(smoothed, state)
+        if not (smoothed >= self._limits).any():
+            return [], self._below(smoothed, low, state)
         found = []
         for t in range(scores.shape[1]):
             events, state = self._hear(smoothed[:, t], state)
@@ -150,18 +156,26 @@ class Detector:
             before = smoothed[:, t] = smoothed[:, t] + self.smoothing * before
         return smoothed
 
-    def _below(self, smoothed: NDArray[np.float64], state: DetectorState) -> DetectorState:
-        """The state after frames (rows, frames, keywords) of which none reached its threshold."""
+    def _resting(self, smoothed: NDArray[np.float64], state: DetectorState) -> DetectorState:
+        """The state after frames (rows, frames, keywords) that are all below where a word ends."""
         frames = smoothed.shape[1]
-        if frames == 0:
-            return state
-        low = smoothed <= self._releases
-        if low.all():  # between words: nothing to remember of them
-            none = np.zeros_like(state.above)
-            quiet = np.maximum(state.quiet - frames, 0)
-            armed = np.ones_like(state.armed)
-            last = smoothed[:, -1].copy()
-            return DetectorState(last, none, none, armed, quiet, state.frame + frames)
+        return DetectorState(
+            smoothed=smoothed[:, -1].copy(),
+            above=np.zeros_like(state.above),
+            since=np.zeros_like(state.since),
+            armed=np.ones_like(state.armed),
+            quiet=np.maximum(state.quiet - frames, 0),
+            frame=state.frame + frames,
+        )
+
+    def _below(
+        self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
+    ) -> DetectorState:
+        """The state after frames (rows, frames, keywords) of which none reached its threshold.
+
+        `low` are those below where a word ends.
+        """
+        frames = smoothed.shape[1]
         numbers = state.frame[:, None, None] + np.arange(1, frames + 1)[:, None]
         last_low = np.where(low, numbers, 0).max(axis=1)  # 0 where there was none
         risen = np.where(last_low > 0, last_low + 1, state.frame[:, None] + 1)

@@ -52,7 +52,7 @@ class Rows:
     def push(
         self, x: Samples, rows: NDArray[np.int64]
     ) -> tuple[list[Heard], list[tuple[int, Detection]]]:
-        """(len(rows), n) samples for these rows, all different; the others stay as they are."""
+        """(len(rows), n) samples for these rows, rising; the others stay as they are."""
         heard, events = [], []
         for group in self._groups(rows):
             of_group = rows[group]
@@ -109,7 +109,7 @@ class Rows:
             self.waiting[rows, waits:total] = x
             self.waits[rows] = total
             return np.zeros((len(rows), 0, self.latest.shape[1]), np.float32)
-        if waits:
+        if waits:  # a push of whole frames copies nothing
             x = np.concatenate([self.waiting[rows, :waits], x], axis=1)
         end = self._end(place + frames) - self._end(place)
         scores = self._hear(x[:, :end], place, frames, rows)
@@ -149,7 +149,7 @@ class Rows:
         return state if len(rows) == len(self.frames) else _pick(state, rows)
 
     def _with(self, state: State, rows: NDArray[np.int64], of_rows: State) -> State:
-        """A state of this file's own, with some rows renewed: where all are, it is the new one."""
+        """State of all rows with these renewed; where they are all, takes `of_rows` over."""
         if len(rows) == len(self.frames):
             return of_rows
         _put(state, rows, of_rows)

@@ -95,12 +95,13 @@ def fade(x: np.ndarray, samples: int) -> np.ndarray:
 class Spectrum(NamedTuple):
     """A linear system: what it does to the spectrum, and how far up it lets sound through."""
 
-    gain: np.ndarray | None  # complex, one a frequency of a transform of `FFT_SIZE`; None for 1
+    gain: np.ndarray | None  # one a frequency of a transform of `FFT_SIZE`; None lets all through
     bandwidth_hz: float
 
 
 FFT_SIZE = 20_480  # a second and the longest room response
-BEFORE, RESPONSE = 2_048, 8_192  # of a response: a band limit also acts ahead of its input
+BEFORE, RESPONSE = 2_048, 8_192
+"""Samples of a long sound's response ahead of its input, where a band limit acts too, and in all."""
 _FREQUENCIES = scipy.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE_HZ).astype(np.float32)
 
 
@@ -147,7 +148,7 @@ def through(x: np.ndarray, system: Spectrum) -> np.ndarray:
     if len(x) <= SAMPLE_RATE_HZ:
         y = scipy.fft.irfft(scipy.fft.rfft(x, FFT_SIZE) * system.gain, FFT_SIZE)
         return y[: len(x)].astype(np.float32)
-    response = np.roll(scipy.fft.irfft(system.gain, FFT_SIZE), BEFORE)[:RESPONSE]
+    response = fade(np.roll(scipy.fft.irfft(system.gain, FFT_SIZE), BEFORE)[:RESPONSE], BEFORE // 2)
     y = scipy.signal.oaconvolve(x, response)
     return y[BEFORE : BEFORE + len(x)].astype(np.float32)
 

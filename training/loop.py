@@ -104,7 +104,7 @@ class Trainer:
         self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
         self.average.to(fabric.device)
         model, rows = self.objective.model, recipe.stream_rows
-        self.heard: list[ModelState] = []  # of every set of rows
+        self.heard: list[ModelState] = []  # one for the rows of each loader
         if rows:
             self.heard = [model.init_state(rows) for _ in range(recipe.loaders)]
 
@@ -129,8 +129,8 @@ class Trainer:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average.load_state_dict(saved["average"])
             self.heard = [
-                from_leaves(like, [ranks[self.fabric.global_rank] for ranks in rows])
-                for like, rows in zip(self.heard, saved["heard"], strict=True)
+                from_leaves(state, [ranks[self.fabric.global_rank] for ranks in of_ranks])
+                for state, of_ranks in zip(self.heard, saved["heard"], strict=True)
             ]
             return int(saved["step"])
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
@@ -179,13 +179,13 @@ class Trainer:
         torch.manual_seed(recipe.seed * 1_000_003 + step + self.fabric.global_rank * 1_000_000_007)
         set_rates(self.optimizer, step, recipe)
         self.objective.train()
-        rows = step % recipe.loaders
+        turn = step % recipe.loaders
         losses: Losses
         losses, heard = self.objective(
-            self.fabric.to_device(batch), self.heard[rows] if self.heard else None
+            self.fabric.to_device(batch), self.heard[turn] if self.heard else None
         )
         if self.heard:
-            self.heard[rows] = heard
+            self.heard[turn] = heard
         self.fabric.backward(losses.total)
         norm = self.fabric.clip_gradients(
             self.objective, self.optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False

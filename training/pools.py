@@ -8,7 +8,8 @@ from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
 SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
-TALKERS = (3, 8)  # who talk at once: fewer could be understood
+TALKERS = (3, 8)  # at least, and fewer than: one alone could be understood
+TALKER_RMS = 0.02  # of full scale
 QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
 
 
@@ -64,9 +65,11 @@ class WordPool:
 class NoisePool:
     """Pieces of background recordings, of everyday sounds, and of many people talking at once.
 
+    People talk in `_silence_` too: nobody there says a word to be heard.
+
     Args:
         corpus: recordings.
-        babble: how often people talk, where there are sentences.
+        babble: how often people talk, where there are sentences and other noise.
     """
 
     def __init__(self, corpus: Corpus, babble: float):
@@ -87,7 +90,7 @@ class NoisePool:
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """`length` samples; the held out part of a background recording is never read."""
-        if rng.random() < self._babble:
+        if self._babble and rng.random() < self._babble:
             return self._talkers(length, rng)
         background = not self._noise or (bool(self._background) and rng.random() < 0.5)
         numbers = self._background if background else self._noise
@@ -102,13 +105,14 @@ class NoisePool:
     def _talkers(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Some people, alike in loudness, each repeating one sentence."""
         together = np.zeros(length, np.float32)
-        for n in rng.choice(self._sentences, size=rng.integers(*TALKERS)):
+        talkers = min(len(self._sentences), int(rng.integers(*TALKERS)))
+        for n in rng.choice(self._sentences, size=talkers, replace=False):
             x = as_float(self._corpus[n])
             power = float(np.mean(x**2))
             if power > 0:
                 turned = np.roll(x, int(rng.integers(len(x))))
                 together += np.resize(turned, length) / np.float32(np.sqrt(power))
-        return together * np.float32(0.02)
+        return together * np.float32(TALKER_RMS)
 
 
 class SentencePool:

@@ -52,7 +52,8 @@ class Recipe:
         word_weight, phone_weight: of the two auxiliary losses; 0 leaves the head out.
         speed, pitch: probability of changing it, by at most `speed_range`.
         noise: probability of background noise, at 0 dB + `snr_low_db` to `snr_high_db`.
-        babble: probability that noise is people who talk at once, where there are sentences.
+        babble: probability that noise is people who talk at once, where there are sentences and
+            other noise.
         room, low_pass, notch, tilt, time_mask: probability of each.
         shift_s: the word moves by at most this; a clip shorter than `clip_s` goes anywhere.
         gain_low_db, gain_high_db: range of the gain.
@@ -61,7 +62,7 @@ class Recipe:
         session_s: seconds after which a stream is made anew and the model's state in it is reset.
         stream_weight: of the streams' loss.
         loaders: processes that make the steps in turn, each with rows of streams of its own: one
-            keeps up with a processor, a GPU takes all that there are.
+            keeps up with a processor; a GPU wants one for each core beside it.
         precision: `32-true`, or `bf16-mixed`: matrix products in bfloat16, weights and states not.
         save_every, validate_every, log_every: steps.
     """
@@ -96,7 +97,7 @@ class Recipe:
     pitch: float = 0.15
     speed_range: float = 0.12
     noise: float = 0.5
-    babble: float = 0.2
+    babble: float = 0.0
     snr_low_db: float = 5.0
     snr_high_db: float = 30.0
     room: float = 0.15
@@ -177,8 +178,8 @@ class Recipe:
 
 
 PRESETS = {
-    "kws12-s4": Recipe(),
-    "kws12-mamba": Recipe(layer="mamba", channels=96, state_size=8, depth=3),
+    "kws12-s4": Recipe(babble=0.2),
+    "kws12-mamba": Recipe(layer="mamba", channels=96, state_size=8, depth=3, babble=0.2),
     "kws35-s4": Recipe(labels="sc35", sentence_share=0.0, unknown_share=0.0, silence_share=0.0),
     "s4-paper": Recipe(
         labels="sc35", front="samples", layer="s4", state_size=32, depth=6, batch=16,

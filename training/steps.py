@@ -13,7 +13,7 @@ AHEAD = 4  # steps that each process makes in advance
 
 
 class Step(NamedTuple):
-    """Clips, and where the recipe has streams, a piece of every row."""
+    """Clips, and where the recipe has streams, a piece of each of one loader's rows."""
 
     clips: Batch
     stream: StreamBatch | None

@@ -34,7 +34,7 @@ _NOT_A_CLIP = 1  # keeps the generators of sessions apart from those of clips
 
 
 class StreamBatch(NamedTuple):
-    """One piece of every row."""
+    """One piece of each of one loader's rows."""
 
     samples: Tensor  # (rows, samples, 1) float32
     label: Tensor  # (rows, frames) class of a keyword, NOTHING, or `maybe` of a keyword

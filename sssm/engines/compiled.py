@@ -77,7 +77,7 @@ class CompiledEngine:
         for n, weights in enumerate(self._blocks):
             loops.block(y, h, n, *weights, v, w)
         loops.pooled(y, pool, self._pool)
-        return _times(y, *self._head), (u[:, -1].reshape(bank.shape), gain, h, pool)
+        return _times(y, *self._head), (u[:, -1].reshape(bank.shape).copy(), gain, h, pool)
 
     def _pieces(self, x: Samples, before: int) -> tuple[Array, NDArray[np.int64]]:
         """(rows, readings, size), each reading's samples after zeros, and how many it has."""

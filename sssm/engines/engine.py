@@ -33,6 +33,8 @@ class Engine(Protocol):
     def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
         """Logits (rows, frames, classes) of whole frames, and the next state.
 
+        The arrays of that state are new, share no memory, and are the caller's to write into.
+
         Args:
             x: (rows, samples) of at least one frame; the last sample ends one.
             before: samples before the first, or any other place of the same phase, where a frame

@@ -46,7 +46,7 @@ from sssm.ops.vandermonde import vandermonde
 
 SHAPE = (4, 128, 64, 16_000)
 SHAPES = [(4, 128, 16, 4_000), (4, 128, 32, 4_000), (4, 128, 64, 4_000), (4, 128, 64, 1_000)]
-SHAPES += [(1, 128, 64, 4_000), (1, 128, 32, 16_000)]
+SHAPES += [(1, 128, 64, 4_000), (1, 128, 32, 16_000), (1, 128, 8, 4_000), (64, 128, 8, 200)]
 
 WAYS = ("forward", "forward_and_backward")
 FORMS = ("convolution", "output", "with_state", "plain")

@@ -5,8 +5,8 @@
 A launch is caught, compiled with the types and alignments of its operands, and not run; operands of
 real sizes are on the meta device and take no memory.  One JSON line a kernel: what it was launched
 for, compute capability, warps, registers a thread, bytes spilled (0 is right), copies that run
-ahead of the loop, and the most loads in a row, with no store between them.  Not under
-TRITON_INTERPRET, so in a process of its own.
+ahead of the loop, and the most loads in a row, with no exponential, barrier or store between them.
+Not under TRITON_INTERPRET, so in a process of its own.
 """
 
 import json
@@ -138,8 +138,9 @@ def usage(cubin: bytes) -> dict[str, int]:
 
 
 def loads_at_once(ptx: str) -> int:
-    accesses = re.findall(r"(ld|st)\.global", ptx)
-    return max(len(run) for run in "".join("l" if a == "ld" else " " for a in accesses).split(" "))
+    found = re.findall(r"\b(ld\.global|st\.global|ex2\.|bar\.sync)", ptx)
+    runs = "".join("l" if what == "ld.global" else " " for what in found).split(" ")
+    return max(len(run) for run in runs)
 
 
 def rows(capability: int) -> Iterator[dict[str, object]]:

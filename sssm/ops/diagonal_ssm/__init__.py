@@ -25,8 +25,9 @@ at 16 modes, 1.1 (forward) and 1.4 times (with backward) as fast at 64.
 FEW_MODES, SHORT = 32, 4_000
 """Most modes, and the length below which, a GPU takes the recurrence.
 
-It is one launch, and time passes in it element by element; the convolution is some fifty, 150 with
-its gradients, each over all elements at once.
+It is one launch in which time passes element by element, the convolution many over all elements: a
+training step of the keyword model, which waits for launches, takes less than half (training/LOG.md).
+Where the border lies for long sequences and few rows was not measured.
 """
 
 

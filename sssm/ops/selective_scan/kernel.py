@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program holds the states of some channels in registers, N lines of them, and walks over time; what
-it reads of the next elements is on its way while it computes.  Decays are powers of two, which is
-what the hardware has.
+A program holds the states of some channels in registers, N lines of them, and walks over time.  The
+forward reads some elements at once, the backward some steps ahead.  Decays are powers of two, which
+is what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
@@ -65,8 +65,10 @@ def _scan_kernel(
 ):  # fmt: skip
     """One chunk of a block of channels: its last state, and with OUTPUT y and the marks.
 
-    What UNROLL elements need is read at once, so that their memory's latency is met once.
+    `leak_ptr` is memory, as a number would arrive in float32, too coarse for double states.  What
+    UNROLL elements need is read at once, so that their memory's latency is met once.
     """
+    tl.static_assert(MARK % UNROLL == 0)
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
     d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
     n = tl.arange(0, LINES)
@@ -219,6 +221,8 @@ def selective_scan_triton(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y, the last state, and the states before every `mark` elements (batch, marks, N, D).
 
+    `mark` is a multiple of `UNROLL`.
+
     Same contract as `sssm.ops.selective_scan.selective_scan` for lengths of at least 1; the state
     and the marks are at least float32 inside.
     """
@@ -292,7 +296,7 @@ def selective_scan_backward_triton(
 
 
 def _sizes(A: Tensor, block: int, states: int) -> dict[str, object]:
-    """Tile of a program, and its warps, each with at most so many states if eight are enough."""
+    """Tile of a program and its warps: `states` of them a warp, in up to eight warps."""
     lines = triton.next_power_of_2(A.shape[0])
     warps = min(8, max(1, lines * block // states))
     return {"STATE": state_type(A), "LINES": lines, "BLOCK": block, "num_warps": warps}
