@@ -101,7 +101,7 @@ class Spectrum(NamedTuple):
 
 FFT_SIZE = 20_480  # a second and the longest room response
 BEFORE, RESPONSE = 2_048, 8_192
-"""Samples of a long sound's response ahead of its input, where a band limit acts too, and in all."""
+"""Samples of a long sound's response: ahead of its input, where a band limit acts too, and all."""
 _FREQUENCIES = scipy.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE_HZ).astype(np.float32)
 
 

@@ -126,6 +126,17 @@ def test_a_notch_removes_one_band():
         assert system.bandwidth_hz == SAMPLE_RATE_HZ
 
 
+def test_a_band_is_missing_from_a_long_recording_too():
+    for seed in range(5):
+        system = augment.random_system(np.random.default_rng(seed), **NOTHING | {"notch": 1.0})
+        gone = np.flatnonzero(abs(system.gain) == 0) * SAMPLE_RATE_HZ / augment.FFT_SIZE
+        y = augment.through(np.tile(white(), 4), system)
+        power = np.square(abs(np.fft.rfft(y)))
+        hz = np.fft.rfftfreq(len(y), 1 / SAMPLE_RATE_HZ)
+        inside = (hz > gone[0] + 20) & (hz < gone[-1] - 20)
+        assert power[inside].mean() < 1e-4 * power[~inside].mean()
+
+
 def test_a_tilt_turns_about_1_khz():
     system = augment.random_system(np.random.default_rng(0), **NOTHING | {"tilt": 1.0})
     at = [round(f * augment.FFT_SIZE / SAMPLE_RATE_HZ) for f in (500, 1_000, 2_000, 4_000)]

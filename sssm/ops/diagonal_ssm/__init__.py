@@ -26,7 +26,7 @@ FEW_MODES, SHORT = 32, 4_000
 """Most modes, and the length below which, a GPU takes the recurrence.
 
 It is one launch in which time passes element by element, the convolution many over all elements: a
-training step of the keyword model, which waits for launches, takes less than half (training/LOG.md).
+training step of the keyword model waits for launches, and takes less than half (training/LOG.md).
 Where the border lies for long sequences and few rows was not measured.
 """
 
