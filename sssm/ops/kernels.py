@@ -1,4 +1,4 @@
-"""What the launchers of the Triton kernels share.
+"""What the Triton kernels share, and their launchers.
 
 Only `kernel.py` files import it, so that Triton is loaded when a CUDA tensor arrives, not before.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import triton
 import triton.language as tl
 from torch import Tensor
 
@@ -22,6 +23,12 @@ PROGRAMS = 1024
 
 SHORTEST = 64
 """Least steps for which it pays to cut a sequence."""
+
+
+@triton.jit
+def flushed(h, TINY: tl.constexpr):
+    """`h` with what is smaller than TINY at 0: see `sssm.ops.flush`."""
+    return tl.where(tl.abs(h) < TINY, 0, h)
 
 
 def on_its_device(launcher: Callable[..., Any]) -> Callable[..., Any]:

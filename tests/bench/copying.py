@@ -101,6 +101,14 @@ def train(name: str, model: Model, steps: int) -> dict:
     }
 
 
+def tell(name: str, title: str, rows: dict[str, dict], steps: int) -> None:
+    """Draw and write what `train` gave for each model."""
+    shares = {model: 100 * row["accuracy"] for model, row in rows.items()}
+    bars(name, title, shares, unit="%", log=False)
+    sizes = {"tokens": TOKENS, "memorized": MEMORIZED, "length": LENGTH, "chance": 1 / TOKENS}
+    write(name, {**sizes, "states": STATES, "depth": DEPTH, "steps": steps, **rows})
+
+
 def main(steps: Annotated[int, typer.Option(help="Of training, for each model.")] = 2500) -> None:
     """Train both models on selective copying, and tell how many tokens each gets right."""
     torch.set_num_threads(1)
@@ -108,10 +116,7 @@ def main(steps: Annotated[int, typer.Option(help="Of training, for each model.")
     for name, build in (("mamba", mamba), ("s4", s4)):
         torch.manual_seed(SEED)
         rows[name] = train(name, build(), steps)
-    shares = {name: 100 * row["accuracy"] for name, row in rows.items()}
-    bars("copying", "Selective copying, tokens right", shares, unit="%", log=False)
-    sizes = {"tokens": TOKENS, "memorized": MEMORIZED, "length": LENGTH, "chance": 1 / TOKENS}
-    write("copying", {**sizes, "states": STATES, "depth": DEPTH, "steps": steps, **rows})
+    tell("copying", "Selective copying, tokens right", rows, steps)
 
 
 if __name__ == "__main__":

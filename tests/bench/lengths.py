@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import typer
 from against_attention import HEADS, fused
-from measure import NOT_MEASURED, OUT, UNIT, GpuOnly, Out, measured, run
+from measure import NOT_MEASURED, OUT, UNIT, GpuOnly, Out, drawing, measured, run, save
 from torch import Tensor, nn
 
 from sssm.layers.mamba import Mamba
@@ -108,12 +108,7 @@ def slopes(found: list[dict[str, Any]], name: str) -> dict[str, float]:
 
 
 def draw(name: str, result: dict[str, Any], device: str, out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, both = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    figure, (both,) = drawing(10, 4.2, panels=2)
     panels = [
         ("time", "median_s", 1e3, UNIT[device]),
         ("memory", "peak_bytes", 1e-6, "MB at most"),
@@ -131,8 +126,7 @@ def draw(name: str, result: dict[str, Any], device: str, out: Path) -> None:
         axes.set_title(f"{what.capitalize()} of one layer, {CHANNELS} channels", fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=9)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / f"{name}.png", dpi=100, metadata={"Software": None})
+    save(figure, name, out)
 
 
 def main(gpu_only: GpuOnly = False, out: Out = OUT) -> None:

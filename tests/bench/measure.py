@@ -134,6 +134,22 @@ def milliseconds(row: dict[str, float]) -> float | None:
     return 1e3 * row["median_s"] if "median_s" in row else None
 
 
+def drawing(width: float, height: float, panels: int = 1) -> tuple[Any, Any]:
+    """An empty figure, in inches, and its (1, panels) axes."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(1, panels, figsize=(width, height), layout="constrained", squeeze=False)
+
+
+def save(figure: Any, name: str, out: Path) -> None:
+    """As NAME.png, the same bytes from the same numbers."""
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / f"{name}.png", dpi=100, metadata={"Software": None})
+
+
 def bars(
     name: str,
     title: str,
@@ -144,13 +160,8 @@ def bars(
     out: Path = OUT,
 ) -> None:
     """Draw `values` as one bar each, where there is one, into NAME.png."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     known = {label: value for label, value in values.items() if value is not None}
-    figure, axes = plt.subplots(figsize=(6, 0.8 + 0.35 * len(known)), layout="constrained")
+    figure, ((axes,),) = drawing(6, 0.8 + 0.35 * len(known))
     drawn = axes.barh(list(known), list(known.values()), color="#336699", log=log)
     labels = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in known.values()]
     axes.bar_label(drawn, labels=labels, padding=3)
@@ -158,8 +169,7 @@ def bars(
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(unit)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / f"{name}.png", dpi=100, metadata={"Software": None})
+    save(figure, name, out)
 
 
 def run(

@@ -12,8 +12,7 @@ from typing import Annotated
 
 import torch
 import typer
-from copying import DEPTH, LENGTH, MAMBA_CHANNELS, MEMORIZED, SEED, STATES, TOKENS, Model, train
-from measure import bars, write
+from copying import DEPTH, MAMBA_CHANNELS, SEED, STATES, Model, tell, train
 from torch import Tensor, nn
 
 from sssm.layers.mamba import Mamba, MambaBlock
@@ -52,10 +51,7 @@ def main(steps: Annotated[int, typer.Option(help="Of training, for each model.")
         torch.manual_seed(SEED)
         blocks = [MambaBlock(PartlySelective(chosen), dropout=0.0) for _ in range(DEPTH)]
         rows[chosen or "none"] = train(chosen or "none", Model(blocks, MAMBA_CHANNELS), steps)
-    shares = {name: 100 * row["accuracy"] for name, row in rows.items()}
-    bars("selective", "Selective copying by what is selective", shares, unit="%", log=False)
-    sizes = {"tokens": TOKENS, "memorized": MEMORIZED, "length": LENGTH, "chance": 1 / TOKENS}
-    write("selective", {**sizes, "states": STATES, "depth": DEPTH, "steps": steps, **rows})
+    tell("selective", "Selective copying by what is selective", rows, steps)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sssm.ops.flush import TINY
-from sssm.ops.kernels import LANES, PREFETCH, on_its_device, real_planes, state_type
+from sssm.ops.kernels import LANES, PREFETCH, flushed, on_its_device, real_planes, state_type
 
 MARK = 16
 """Elements from one state that is kept for the gradients to the next."""
@@ -68,11 +68,6 @@ def _kept(ptr, number, LINES: tl.constexpr, LANES: tl.constexpr):
 
 
 @triton.jit
-def _flush(h, TINY: tl.constexpr):
-    return tl.where(tl.abs(h) < TINY, 0, h)
-
-
-@triton.jit
 def _advance(x, A_re, A_im, B_re, B_im, h_re, h_im):
     """A h + B x."""
     re = A_re * h_re - A_im * h_im + B_re * x[None, :]
@@ -100,10 +95,10 @@ def _scan_kernel(
         at = (row * length + t) * channels + d
         x = tl.load(x_ptr + at, mask=real, other=0).to(STATE)
         if t % MARK == 0:
-            h_re, h_im = _flush(h_re, TINY), _flush(h_im, TINY)
+            h_re, h_im = flushed(h_re, TINY), flushed(h_im, TINY)
         h_re, h_im = _advance(x, A_re, A_im, B_re, B_im, h_re, h_im)
         tl.store(y_ptr + at, 2 * tl.sum(C_re * h_re - C_im * h_im, axis=0), mask=real)
-    _store(last_ptr, state, _flush(h_re, TINY), _flush(h_im, TINY), inside)
+    _store(last_ptr, state, flushed(h_re, TINY), flushed(h_im, TINY), inside)
 
 
 @triton.jit
@@ -131,7 +126,7 @@ def _backward_kernel(
     for t in tl.range(0, length, num_stages=PREFETCH):
         x = tl.load(x_ptr + (row * length + t) * channels + d, mask=real, other=0).to(STATE)
         if t % MARK == 0:
-            h_re, h_im = _flush(h_re, TINY), _flush(h_im, TINY)
+            h_re, h_im = flushed(h_re, TINY), flushed(h_im, TINY)
             _keep(kept, t // MARK, h_re, h_im)
         h_re, h_im = _advance(x, A_re, A_im, B_re, B_im, h_re, h_im)
 

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sssm.ops.flush import TINY
-from sssm.ops.kernels import LANES, PREFETCH, on_its_device, state_type
+from sssm.ops.kernels import LANES, PREFETCH, flushed, on_its_device, state_type
 
 
 @triton.jit
@@ -29,11 +29,6 @@ def _store_four(ptr, stride, r1, i1, r2, i2, inside):
     tl.store(ptr + stride, i1, mask=inside)
     tl.store(ptr + 2 * stride, r2, mask=inside)
     tl.store(ptr + 3 * stride, i2, mask=inside)
-
-
-@triton.jit
-def _flush(h, TINY: tl.constexpr):
-    return tl.where(tl.abs(h) < TINY, 0, h)
 
 
 @triton.jit
@@ -55,7 +50,7 @@ def _scan_kernel(
             ui2 + ar * i2 + ai * r2 + gr * i1 + gi * r1,
         )
         r1, i1 = ur1 + ar * r1 - ai * i1, ui1 + ar * i1 + ai * r1
-        r1, i1, r2, i2 = _flush(r1, TINY), _flush(i1, TINY), _flush(r2, TINY), _flush(i2, TINY)
+        r1, i1, r2, i2 = flushed(r1, TINY), flushed(i1, TINY), flushed(r2, TINY), flushed(i2, TINY)
         _store_four(h_ptr + at, K, r1, i1, r2, i2, inside)
         reading = (row * (pieces - 1) + m) * K + k
         tl.store(energy_ptr + reading, r2 * r2 + i2 * i2, mask=inside & (m < pieces - 1))

@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sssm.ops.flush import TINY
-from sssm.ops.kernels import PREFETCH, chunk_length, on_its_device, state_type
+from sssm.ops.kernels import PREFETCH, chunk_length, flushed, on_its_device, state_type
 from sssm.ops.linear_scan.kernel import carried
 
 FORWARD_BLOCK, UNROLL = 32, 4
@@ -44,11 +44,6 @@ def _power(x, STATE: tl.constexpr):
 def _open(z, STATE: tl.constexpr):
     """The logistic function, so that SiLU(z) = z open(z); no smaller than 2^-126."""
     return 1 / (1 + _power(tl.minimum(-1.4426950408889634 * z, 126), STATE))
-
-
-@triton.jit
-def _flush(h, TINY: tl.constexpr):
-    return tl.where(tl.abs(h) < TINY, 0, h)
 
 
 @triton.jit
@@ -83,7 +78,7 @@ def _scan_kernel(
     end = min(part * chunk + chunk, length)
     for first in range(part * chunk, end, UNROLL):
         if first % MARK == 0:
-            h = _flush(h, TINY)
+            h = flushed(h, TINY)
             if OUTPUT:
                 mark = row * tl.cdiv(length, MARK) + first // MARK
                 tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
@@ -108,7 +103,7 @@ def _scan_kernel(
                     y *= z * _open(z, STATE)
                 live = (d < channels) & (first + i < end)
                 tl.store(y_ptr + (at + i) * channels + d, y, mask=live)
-    tl.store(last_ptr + edge + tile, _flush(h, TINY), mask=inside)
+    tl.store(last_ptr + edge + tile, flushed(h, TINY), mask=inside)
 
 
 @triton.jit

@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sssm.ops.flush import TINY
-from sssm.ops.kernels import on_its_device, state_type
+from sssm.ops.kernels import flushed, on_its_device, state_type
 
 BLOCK = 16
 """Channels of one program."""
@@ -42,7 +42,7 @@ def _state_update_kernel(
         z = tl.load(z_ptr + row * channels + d, mask=real, other=0).to(STATE)
         y *= z / (1 + tl.exp(tl.minimum(-z, 87)))
     tl.store(y_ptr + row * channels + d, y, mask=real)
-    h = tl.where(tl.abs(h) < TINY, 0, h)
+    h = flushed(h, TINY)
     tl.store(next_ptr + row * channels * N + tile, h, mask=inside)
 
 
