@@ -79,11 +79,11 @@ def clip_scores(
             if count < 1:
                 break
             end = frame_end(frames + count, sample_rate_hz) - start
-            logits, state = engine.run(waiting[None, :end], start, state)
+            _, logits, state = engine.run(waiting[None, :end], start, state)
             answer.listen(logits[0])
             waiting, frames = waiting[end:], frames + count
     if frames == 0:
         size = frame_end(1, sample_rate_hz)
         waiting = np.concatenate([waiting, np.zeros(size - len(waiting), np.float32)])
-        answer.listen(engine.run(waiting[None], 0, state)[0][0])
+        answer.listen(engine.run(waiting[None], 0, state).logits[0])
     return answer.scores()

@@ -32,7 +32,7 @@ class DetectorState(NamedTuple):
     above: NDArray[Any]  # (rows, keywords) int64, frames in a row that reached the threshold
     since: NDArray[Any]  # (rows, keywords) int64, frame that rose above the release; 0 below it
     armed: NDArray[Any]  # (rows, keywords) bool, False from a detection until the release
-    quiet: NDArray[Any]  # (rows,) int64, frames for which nothing fires any more
+    quiet: NDArray[Any]  # (rows,) int64, frame up to which nothing fires any more
     frame: NDArray[Any]  # (rows,) int64, frames heard
 
 
@@ -65,7 +65,7 @@ class Detector:
     min_frames: int = 1
     refractory: int = 40
     sample_rate_hz: int = 16_000
-    _columns: NDArray[np.int64] = field(init=False, repr=False, compare=False)  # of the keywords
+    _columns: Any = field(init=False, repr=False, compare=False)  # of the keywords
     _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _releases: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
@@ -88,7 +88,10 @@ class Detector:
                 raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
         columns = [self.labels.index(keyword) for keyword in self.keywords]
         limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
-        object.__setattr__(self, "_columns", np.array(columns, np.int64))
+        first, last = min(columns, default=0), max(columns, default=-1)
+        together = columns == list(range(first, last + 1))  # then a slice, which copies nothing
+        columns_ = slice(first, last + 1) if together else np.array(columns, np.int64)
+        object.__setattr__(self, "_columns", columns_)
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
         object.__setattr__(self, "_releases", self.release * self._limits)
 
@@ -129,15 +132,15 @@ class Detector:
         if scores.shape[1] == 0:
             return [], state
         smoothed = self.smooth(scores, state.smoothed)
-        # Nearly always one of these two, and many times as fast as frame after frame.
         low = smoothed <= self._releases
-        if low.all():
-            return [], self._resting(smoothed, state)
-        if not (smoothed >= self._limits).any():
+        # Nearly always one of these two, and many times as fast as frame after frame.
+        if np.count_nonzero(low) == low.size:
+            return [], self._resting(smoothed, low, state)
+        if scores.shape[1] > 1 and not np.count_nonzero(smoothed >= self._limits):
             return [], self._below(smoothed, low, state)
         found = []
         for t in range(scores.shape[1]):
-            events, state = self._hear(smoothed[:, t], state)
+            events, state = self._hear(smoothed[:, t], low[:, t], state)
             found += events
         return found, state
 
@@ -151,20 +154,23 @@ class Detector:
         self, scores: NDArray[np.floating], before: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """(rows, frames, labels) -> (rows, frames, keywords), each a running mean."""
-        smoothed = (1 - self.smoothing) * scores[:, :, self._columns].astype(np.float64)
+        smoothed = scores[:, :, self._columns].astype(np.float64) * (1 - self.smoothing)
         for t in range(scores.shape[1]):
-            before = smoothed[:, t] = smoothed[:, t] + self.smoothing * before
+            smoothed[:, t] += self.smoothing * before
+            before = smoothed[:, t]
         return smoothed
 
-    def _resting(self, smoothed: NDArray[np.float64], state: DetectorState) -> DetectorState:
-        """The state after frames (rows, frames, keywords) that are all below where a word ends."""
+    def _resting(
+        self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
+    ) -> DetectorState:
+        """The state after frames (rows, frames, keywords) that are all `low`: no word goes on."""
         frames = smoothed.shape[1]
         return DetectorState(
             smoothed=smoothed[:, -1].copy(),
-            above=np.zeros_like(state.above),
-            since=np.zeros_like(state.since),
-            armed=np.ones_like(state.armed),
-            quiet=np.maximum(state.quiet - frames, 0),
+            above=np.zeros(state.above.shape, np.int64),
+            since=np.zeros(state.since.shape, np.int64),
+            armed=low[:, -1].copy(),
+            quiet=state.quiet,
             frame=state.frame + frames,
         )
 
@@ -183,31 +189,35 @@ class Detector:
         since = np.where(low[:, -1], 0, np.where(going_on, state.since, risen))
         return DetectorState(
             smoothed=smoothed[:, -1].copy(),
-            above=np.zeros_like(state.above),
+            above=np.zeros(state.above.shape, np.int64),
             since=since,
             armed=state.armed | low.any(axis=1),
-            quiet=np.maximum(state.quiet - frames, 0),
+            quiet=state.quiet,
             frame=state.frame + frames,
         )
 
     def _hear(
-        self, smoothed: NDArray[np.float64], state: DetectorState
+        self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
     ) -> tuple[list[tuple[int, Detection]], DetectorState]:
         """One frame of every row, (rows, keywords)."""
         limits = self._limits
         frame = state.frame + 1
         risen = np.where(state.since > 0, state.since, frame[:, None])
-        since = np.where(smoothed > self._releases, risen, 0)
-        above = np.where(smoothed >= limits, state.above + 1, 0)
-        armed = state.armed | (since == 0)
-        quiet = np.maximum(state.quiet - 1, 0)
+        since = np.where(low, 0, risen)
+        armed = state.armed | low
+        reached = smoothed >= limits
+        if not np.count_nonzero(reached):
+            none = np.zeros(since.shape, np.int64)
+            return [], DetectorState(smoothed, none, since, armed, state.quiet, frame)
+        above = np.where(reached, state.above + 1, 0)
+        quiet = state.quiet.copy()
 
-        ready = armed & (above >= self.min_frames) & (state.quiet == 0)[:, None]
+        ready = armed & (above >= self.min_frames) & (frame > quiet)[:, None]
         events = []
         for row in np.flatnonzero(ready.any(axis=1)).tolist():
             best = int(np.argmax(np.where(ready[row], smoothed[row] / limits, -1)))
             armed[row, best] = False
-            quiet[row] = self.refractory
+            quiet[row] = frame[row] + self.refractory
             event = Detection(
                 keyword=self.keywords[best],
                 score=float(smoothed[row, best]),

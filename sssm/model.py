@@ -12,6 +12,7 @@ from sssm.layers.contract import (
     FRAMES_HZ,
     SLOWEST_S,
     StreamingLayer,
+    derived,
     leaves,
     with_leaves,
 )
@@ -71,12 +72,26 @@ class KeywordModel(StreamingLayer[ModelState]):
         return other
 
     def init_state(self, batch: int) -> ModelState:
-        return ModelState(
-            self.front.init_state(batch),
-            tuple(block.init_state(batch) for block in self.blocks),
-            self.pool.init_state(batch),
-            self.clip.init_state(batch),
-        )
+        """State of a silence that never began, to which all layers at 100 Hz have settled.
+
+        Zeros would not be that: a band that hears nothing is not zero, and five blocks in a row
+        take seconds to settle on their answer to it.
+        """
+        settled = self._settled()
+        rows = [leaf.repeat(batch, *[1] * (leaf.dim() - 1)) for leaf in leaves(settled)]
+        blocks, pool = with_leaves(settled, rows)
+        return ModelState(self.front.init_state(batch), blocks, pool, self.clip.init_state(batch))
+
+    @derived
+    def _settled(self) -> tuple[tuple[Any, ...], LeakyMeanState]:
+        """States of one row's blocks and of its pooling."""
+        if not isinstance(self.front, Filterbank):
+            return (), self.pool.init_state(1)
+        y, blocks = self.lift(self.front.silence()).to(self.head.weight.dtype), []
+        for block in self.blocks:
+            y, state = block.settle(y)
+            blocks.append(state)
+        return tuple(blocks), self.pool.settle(normalize(y))[1]
 
     def forward(self, x: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         logits, _, state = self.features(x, state)

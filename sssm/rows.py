@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sssm.audio import Samples
 from sssm.detector import FRAMES_HZ, Detection, Detector, DetectorState
-from sssm.engines.engine import Engine, State, frame_end, frames_within
+from sssm.engines.engine import Engine, Scores, State, frame_end, frames_within
 
 # Of one run of the engine: so that memory has a bound, and so that what passes between two
 # operations stays in the caches.
@@ -25,7 +25,7 @@ class Heard(NamedTuple):
     """Some rows, and the scores (rows, frames, labels) of the frames that they completed."""
 
     rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
+    scores: Scores
 
 
 class Rows:
@@ -47,6 +47,7 @@ class Rows:
         self.waits = np.zeros(size, np.int64)  # samples of `waiting` that are in use
         self.latest = np.full((size, labels), 1 / labels, np.float32)
         self.state = engine.init_state(size)
+        self._spare = engine.init_state(1) if size == 1 else None  # takes turns with the state
         self.detector_state = detector.init_state(size)
 
     def push(
@@ -100,60 +101,56 @@ class Rows:
             groups += [group[at : at + MOST_ROWS] for at in range(0, len(group), MOST_ROWS)]
         return groups
 
-    def _push_group(self, x: Samples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _push_group(self, x: Samples, rows: NDArray[np.int64]) -> Scores:
         """Rows that wait alike: (len(rows), frames, labels), frames 0 or more."""
-        waits, place = int(self.waits[rows[0]]), int(self.frames[rows[0]]) % self.pattern
-        total = waits + x.shape[1]
-        frames = frames_within(self._end(place) + total, self.rate) - place
+        at, first = _index(rows), rows[0]
+        waits, place = int(self.waits[first]), int(self.frames[first]) % self.pattern
+        total, start = waits + x.shape[1], self._end(place)
+        frames = frames_within(start + total, self.rate) - place
         if frames == 0:
-            self.waiting[rows, waits:total] = x
-            self.waits[rows] = total
+            self.waiting[at, waits:total] = x
+            self.waits[at] = total
             return np.zeros((len(rows), 0, self.latest.shape[1]), np.float32)
         if waits:  # a push of whole frames copies nothing
-            x = np.concatenate([self.waiting[rows, :waits], x], axis=1)
-        end = self._end(place + frames) - self._end(place)
+            x = np.concatenate([self.waiting[at, :waits], x], axis=1)
+        end = self._end(place + frames) - start
         scores = self._hear(x[:, :end], place, frames, rows)
         if waits or total > end:
-            self.waiting[rows, : total - end] = x[:, end:]
-            self.waits[rows] = total - end
-        self.frames[rows] += frames
-        self.latest[rows] = scores[:, -1]
+            self.waiting[at, : total - end] = x[:, end:]
+            self.waits[at] = total - end
+        self.frames[at] += frames
+        self.latest[at] = scores[:, -1]
         return scores
 
-    def _hear(
-        self, x: Samples, place: int, frames: int, rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _hear(self, x: Samples, place: int, frames: int, rows: NDArray[np.int64]) -> Scores:
         """Run the engine over whole frames, some at a time; `place` is that of the first."""
-        state = self._of(self.state, rows)
+        are_all = len(rows) == len(self.frames)
+        state = self.state if are_all else _pick(self.state, rows)
         most = MOST_ROW_FRAMES // len(rows)
         pieces, first = [], self._end(place)
         for done in range(0, frames, most):
             start = self._end(place + done)
             end = self._end(place + min(frames, done + most))
             piece = np.ascontiguousarray(x[:, start - first : end - first])
-            logits, state = self.engine.run(piece, start, state)
-            pieces.append(_softmax(logits))
-        self.state = self._with(self.state, rows, state)
+            heard = self.engine.run(piece, start, state, self._spare)
+            if self._spare is not None:
+                self._spare = state
+            state = heard.state
+            pieces.append(heard.scores)
+        if are_all:
+            self.state = state
+        else:
+            _put(self.state, rows, state)
         return np.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0]
 
-    def _detect(
-        self, scores: NDArray[np.float32], rows: NDArray[np.int64]
-    ) -> list[tuple[int, Detection]]:
-        state = DetectorState(*self._of(self.detector_state, rows))
-        events, state = self.detector.run(scores, state)
-        self.detector_state = DetectorState(*self._with(self.detector_state, rows, state))
-        return [(int(rows[row]), event) for row, event in events]
-
-    def _of(self, state: State, rows: NDArray[np.int64]) -> State:
-        """State of some rows."""
-        return state if len(rows) == len(self.frames) else _pick(state, rows)
-
-    def _with(self, state: State, rows: NDArray[np.int64], of_rows: State) -> State:
-        """State of all rows with these renewed; where they are all, takes `of_rows` over."""
+    def _detect(self, scores: Scores, rows: NDArray[np.int64]) -> list[tuple[int, Detection]]:
         if len(rows) == len(self.frames):
-            return of_rows
-        _put(state, rows, of_rows)
-        return state
+            events, self.detector_state = self.detector.run(scores, self.detector_state)
+        else:
+            before = DetectorState(*_pick(self.detector_state, rows))
+            events, state = self.detector.run(scores, before)
+            _put(self.detector_state, rows, state)
+        return [(int(rows[row]), event) for row, event in events]
 
     def _end(self, frame: int) -> int:
         return frame_end(frame, self.rate)
@@ -175,9 +172,3 @@ def _put(state: State, rows: NDArray[np.int64], of_rows: State) -> None:
     index = _index(rows)
     for part, new in zip(state, of_rows, strict=True):
         part[index] = new
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return scores

@@ -122,7 +122,6 @@ def sensitive(layer):
 SOUNDS = {
     "noise": 3 * noise(1, 60 * 16_000, 1),
     "full scale": torch.sign(torch.sin(0.3 * torch.arange(60 * 16_000.0)))[None, :, None],
-    "silence": torch.zeros(1, 60 * 16_000, 1),
 }
 
 
@@ -136,6 +135,22 @@ def test_after_long_audio_a_clip_scores_as_after_the_last_10_s_of_it(sound, laye
     assert (whole - last).abs().max() <= 0.02
     assert (whole - after(heard[:, :0])).abs().max() > 0.02  # the test would see a trace
     assert whole.amax(dim=0).max() > 0.5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
+def test_silence_however_long_leaves_a_stream_where_it_starts(layer):
+    after = clip_scores_after(layer)
+    for seconds in (1, 60):
+        after_silence, fresh = (after(torch.zeros(1, n * 16_000, 1)) for n in (seconds, 0))
+        torch.testing.assert_close(after_silence, fresh, rtol=0, atol=1e-5)
+
+    model = sensitive(layer).double()
+    start = model.init_state(2)
+    _, state = model(torch.zeros(2, 16_000, 1, dtype=torch.float64))
+    for now, before in zip(leaves(state[1:3]), leaves(start[1:3]), strict=True):
+        torch.testing.assert_close(now, before, rtol=0, atol=1e-10)
+        assert before.abs().max() > 0.01  # zeros it is not
 
 
 def clip_scores_after(layer):

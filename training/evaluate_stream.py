@@ -47,7 +47,7 @@ def evaluate_stream(
     split: Annotated[
         Split,
         typer.Option(
-            help="`calibration`: its readers, and keywords of training, to choose thresholds by."
+            help="`calibration`: its readers, and what training heard, to choose thresholds by."
         ),
     ] = Split.VALIDATION,
     snr_db: Annotated[float, typer.Option(help="Of each word to the noise around it.")] = 10.0,

@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel, ModelState
 from sssm.weights import ModelCard, fingerprint, save_model
-from training.carried import from_leaves
+from training.carried import detach, from_leaves
 from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
@@ -106,7 +106,7 @@ class Trainer:
         model, rows = self.objective.model, recipe.stream_rows
         self.heard: list[ModelState] = []  # one for the rows of each loader
         if rows:
-            self.heard = [model.init_state(rows) for _ in range(recipe.loaders)]
+            self.heard = [detach(model.init_state(rows)) for _ in range(recipe.loaders)]
 
     @property
     def averaged_model(self) -> KeywordModel:

@@ -113,20 +113,33 @@ def _stream_loss(logits: Tensor, label: Tensor, keywords: int) -> Tensor:
     """Loss of frames (batch, frames, classes): minus the log probability of what may be heard.
 
     That is a keyword from its end on; within it, it or no keyword; elsewhere no keyword, of which
-    kind does not matter.  Frames of a keyword count by their mean, the others by that of the worst
-    of them (Shrivastava et al. 2016, arXiv:1604.03540): a false alarm is one frame of a million,
-    and in the mean of all it would not be seen.
+    kind does not matter.  A keyword counts by the mean probability of its frames: it must be heard
+    for a while, not all the time (as in Sun et al. 2016, arXiv:1705.02411, whose loss is that of
+    the best frame).  The others count by the worst of them (Shrivastava et al. 2016,
+    arXiv:1604.03540): a false alarm is one frame of a million, and in the mean of all it would not
+    be seen.
     """
     column = torch.arange(logits.shape[2], device=logits.device)
     label = label[..., None]
     nothing = (column >= keywords) | (column == NOTHING - 1 - label)
     allowed = torch.where(label >= 0, column == label, nothing)
     log_p = F.log_softmax(logits.float(), dim=2).masked_fill(~allowed, -math.inf)
-    losses = -torch.logsumexp(log_p, dim=2)
+    log_p = torch.logsumexp(log_p, dim=2)
     is_keyword = label[..., 0] >= 0
-    worst = losses.masked_fill(is_keyword, 0).flatten()
+    worst = -log_p.masked_fill(is_keyword, 0).flatten()
     worst = worst.topk(math.ceil(WORST * worst.numel())).values
-    return _mean_where(losses, is_keyword) + worst.mean()
+    return _heard_loss(log_p, is_keyword) + worst.mean()
+
+
+def _heard_loss(log_p: Tensor, is_keyword: Tensor) -> Tensor:
+    """Mean over the keywords, runs of frames (batch, frames), of minus the log of the mean of p."""
+    begins = is_keyword & ~F.pad(is_keyword, (1, -1))
+    run = begins.flatten().cumsum(dim=0)  # 0 before the first
+    p = log_p.exp().where(is_keyword, 0).flatten()
+    frames = is_keyword.flatten().to(p.dtype)
+    sums = p.new_zeros(2, len(p) + 1).index_add(1, run, torch.stack([p, frames]))
+    mean = sums[0, 1:] / sums[1, 1:].clamp(min=1)
+    return _mean_where(-mean.clamp(min=1e-30).log(), sums[1, 1:] > 0)
 
 
 def _mean_where(losses: Tensor, counted: Tensor) -> Tensor:

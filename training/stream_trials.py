@@ -1,8 +1,9 @@
 """Long recordings to try a spotter on: keywords in noise, and hours without one.
 
-Session n is a function of the seed and n.  For split `validation` the keywords are of validation
-speakers and the noise was never trained on; for `calibration`, which has no clips, both are those
-of training, while the readers are calibration's own.
+Session n is a function of the seed and n.  For split `validation` all voices and noises are held
+out.  For `calibration`, which has no clips and half an hour of two readers, what training heard is
+there too: ten thresholds that two readers place miss half as many words again as those that seven
+hours of negatives place (`training/LOG.md`).
 """
 
 import csv
@@ -84,13 +85,12 @@ class KeywordSessions:
     ):  # fmt: skip
         self._corpus, self._snr_db, self._seed = corpus, snr_db, seed
         self._noise = noise_of(corpus, split)
-        heard_by_training = "training" if split == "calibration" else split
         clips: dict[str, list[int]] = {}
-        for n in corpus.where(source="commands", split=heard_by_training):
+        for n in _heard(corpus, "commands", split):
             clips.setdefault(corpus.entries[n].word, []).append(n)
         missing = sorted(set(keywords) - clips.keys())
         if missing:
-            raise ValueError(f"no recording of {missing[0]!r} in split {heard_by_training}")
+            raise ValueError(f"no recording of {missing[0]!r} in split {split}")
         rng = np.random.default_rng(seed)
         sounds = minutes * 60 / (sum(GAP_S) / 2 + WORD_S)
         others = sorted(clips.keys() - set(keywords))
@@ -161,17 +161,17 @@ class NegativeSessions:
     ):  # fmt: skip
         self._corpus, self._transcripts, self._seed = corpus, transcripts, seed
         readers: dict[str, list[int]] = {}
-        for n in corpus.where(source="speech", split=split):
+        for n in _heard(corpus, "speech", split):
             readers.setdefault(corpus.entries[n].speaker, []).append(n)
         phrases = [
             n
-            for n in corpus.where(source="phrases", split=split)
+            for n in _heard(corpus, "phrases", split)
             if not set(corpus.entries[n].word.split()) & set(keywords)
         ]
         # Long ones first, so that those that are heard together end at about the same time.
         ordered = sorted(readers.items(), key=lambda reader: (-self._length(reader[1]), reader[0]))
         self._readers = [*ordered, *([("phrases", phrases)] if phrases else [])]
-        self._noise = noise_of(corpus, split) if split != "calibration" else []
+        self._noise = noise_of(corpus, split)
         if not len(self):
             raise ValueError(f"no sentence and no noise in split {split}")
 
@@ -204,13 +204,18 @@ class NegativeSessions:
 def noise_of(corpus: Corpus, split: str) -> list[np.ndarray]:
     """Recordings of noise that go with a split: of `validation` none that training reads."""
     held_out = split != "calibration"
-    noise = corpus.where(source="noise", split=split if held_out else "training")
-    recordings = [corpus[n] for n in noise]
+    recordings = [corpus[n] for n in _heard(corpus, "noise", split)]
     for n in corpus.where(source="background", split="training"):
         x = corpus[n]
         border = int(len(x) * (1 - BACKGROUND_HELD_OUT))
         recordings.append(x[border:] if held_out else x[:border])
     return [x for x in recordings if len(x)]
+
+
+def _heard(corpus: Corpus, source: str, split: str) -> list[int]:
+    """Recordings that go with a split: with `calibration`, those of training too."""
+    splits = ("calibration", "training") if split == "calibration" else (split,)
+    return [n for each in splits for n in corpus.where(source=source, split=each)]
 
 
 def read_transcripts(root: Path) -> dict[str, list[str]]:

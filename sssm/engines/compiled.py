@@ -13,7 +13,7 @@ from torch import Tensor
 from sssm.audio import Samples
 from sssm.config import ModelConfig
 from sssm.engines import loops
-from sssm.engines.engine import Logits, State
+from sssm.engines.engine import Heard, State, softmax
 from sssm.layers.filterbank import QUIET, READINGS_A_FRAME, READINGS_HZ
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
@@ -55,14 +55,18 @@ class CompiledEngine:
         self._blocks = [_block(block) for block in model.blocks]
         self._pool = _array(model.pool.decay())
         self._head = _linear(model.head)
+        start = model.init_state(1)
+        h = torch.stack([state.h[0].T for state in start.blocks])
+        K = len(self._gain)
+        self._start = (
+            np.zeros((4, K), np.float32), np.zeros(K, np.float32),
+            _array(torch.stack([h.real, h.imag], dim=1)), _array(start.pool.r[0]),
+        )  # fmt: skip
 
     def init_state(self, rows: int) -> State:
-        blocks, H = len(self._blocks), self._pool.shape[0]
-        N = self._blocks[0][0].shape[1]
-        shapes = ((4, len(self._gain)), (len(self._gain),), (blocks, 2, N, H), (H,))
-        return tuple(np.zeros((rows, *shape), np.float32) for shape in shapes)
+        return tuple(np.repeat(part[None], rows, axis=0) for part in self._start)
 
-    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
         bank, gain, h, pool = (np.array(part, np.float32, order="C") for part in state)
         rows = x.shape[0]
         pieces, lengths = self._pieces(x, before)
@@ -77,7 +81,8 @@ class CompiledEngine:
         for n, weights in enumerate(self._blocks):
             loops.block(y, h, n, *weights, v, w)
         loops.pooled(y, pool, self._pool)
-        return _times(y, *self._head), (u[:, -1].reshape(bank.shape).copy(), gain, h, pool)
+        logits, bank = _times(y, *self._head), u[:, -1].reshape(bank.shape).copy()
+        return Heard(softmax(logits), logits, (bank, gain, h, pool))
 
     def _pieces(self, x: Samples, before: int) -> tuple[Array, NDArray[np.int64]]:
         """(rows, readings, size), each reading's samples after zeros, and how many it has."""

@@ -1,6 +1,6 @@
 """What every engine promises."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,15 @@ State = tuple[NDArray[Any], ...]
 """What a stream's model remembers: arrays of numbers, streams first."""
 
 Logits = NDArray[np.float32]
+Scores = NDArray[np.float32]
+
+
+class Heard(NamedTuple):
+    """What an engine says of some frames."""
+
+    scores: Scores  # (rows, frames, classes) softmax of the logits
+    logits: Logits
+    state: State  # after them
 
 
 def frame_end(frame: int, sample_rate_hz: int) -> int:
@@ -30,14 +39,23 @@ class Engine(Protocol):
     def init_state(self, rows: int) -> State:
         """State of streams that heard nothing."""
 
-    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
-        """Logits (rows, frames, classes) of whole frames, and the next state.
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
+        """Hear whole frames.
 
-        The arrays of that state are new, share no memory, and are the caller's to write into.
+        The arrays of the next state are new ones or those of `out`, and are the caller's to write
+        into; they share no memory with others.
 
         Args:
             x: (rows, samples) of at least one frame; the last sample ends one.
             before: samples before the first, or any other place of the same phase, where a frame
                 ends: frames take turns to be one sample longer where 100 does not divide the rate.
             state: of the samples before; it is left as it is.
+            out: another state that nobody needs, whose arrays may be written over.
         """
+
+
+def softmax(logits: Logits) -> Scores:
+    """Over the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: Scores = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return scores

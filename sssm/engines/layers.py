@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from sssm.audio import Samples
-from sssm.engines.engine import Logits, State
+from sssm.engines.engine import Heard, State
 from sssm.layers.contract import leaves, with_leaves
 from sssm.model import KeywordModel, ModelState
 
@@ -28,7 +28,7 @@ class LayerEngine:
         return tuple(part.numpy() for part, is_row in kept if is_row)
 
     @torch.inference_mode()
-    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
         parts = iter(map(torch.from_numpy, state))
         counter = torch.tensor(before)
         tensors = [next(parts) if is_row else counter for is_row in self._is_row]
@@ -36,7 +36,8 @@ class LayerEngine:
         start = ModelState(front, blocks, pool, self._first.clip)
         logits, after = self._model.decide(torch.from_numpy(x)[..., None], start)
         kept = zip(leaves(_heard(after)), self._is_row, strict=True)
-        return logits.numpy(), tuple(part.numpy() for part, is_row in kept if is_row)
+        rows = tuple(part.numpy() for part, is_row in kept if is_row)
+        return Heard(logits.softmax(dim=-1).numpy(), logits.numpy(), rows)
 
 
 def _heard(state: ModelState) -> Any:

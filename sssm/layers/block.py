@@ -36,6 +36,10 @@ class Block(StreamingLayer[StateT]):
         y, state = self.ssm.step(normalize(x), state)
         return x + self._mix(y), state
 
+    def settle(self, x: Tensor) -> tuple[Tensor, StateT]:
+        y, state = self.ssm.settle(normalize(x))
+        return x + self._mix(y), state
+
     def _mix(self, y: Tensor) -> Tensor:
         return F.glu(self.mix(F.silu(y)), dim=-1)
 

@@ -53,7 +53,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
 
     def __init__(self, *, bands: int, sample_rate_hz: int):
         super().__init__()
-        self.sample_rate_hz = sample_rate_hz
+        self.sample_rate_hz = self.trained_at_hz = sample_rate_hz
         mel = torch.linspace(_mel(60.0), _mel(7_000.0), bands, dtype=torch.float64)
         centre = 700 * (torch.exp(mel / 1127) - 1)
         width = 24.7 * (4.37e-3 * centre + 1)  # Glasberg and Moore 1990, eq. 3
@@ -127,6 +127,11 @@ class Filterbank(StreamingLayer[FilterbankState]):
         energies, energy = _frames(readings, first % READINGS_A_FRAME, state.energy)
         y, gain = self._bands(energies, state.gain, None)
         return y, FilterbankState(h, energy, gain, state.samples + 1)
+
+    def silence(self) -> Tensor:
+        """(1, K): every frame of an endless silence, at the rate of the training."""
+        top, _ = self.reach()
+        return torch.where(top <= self.trained_at_hz / 2, self.shift, self.unheard)[None]
 
     @derived
     def discrete(self) -> tuple[Tensor, Tensor]:

@@ -58,6 +58,10 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())
 
+    def settle(self, x: Tensor) -> tuple[Tensor, LeakyMeanState]:
+        x = x.to(self.log_rate.dtype)
+        return x, LeakyMeanState(x.clone())
+
     @derived
     def decay(self) -> Tensor:
         rate = self.log_rate.exp() + 1 / self.slowest_s

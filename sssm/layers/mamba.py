@@ -94,6 +94,16 @@ class Mamba(StreamingLayer[MambaState]):
         y, h = state_update(u, dt, self._decay(), B, C, self.D, z, state.h, leak=self.leak)
         return self.leave(y).to(y.dtype), MambaState(tail, h)
 
+    def settle(self, x: Tensor) -> tuple[Tensor, MambaState]:
+        u, _ = self._enter(x)
+        weight, bias = self._filter()
+        v = F.silu(weight.sum(dim=1) * u + bias)
+        dt, B, _ = self._select(v)
+        stays = torch.exp(dt[..., None] * self._decay() - self.leak)
+        h = (dt * v)[..., None] * B[..., None, :] / (1 - stays)
+        tail = u[:, None].repeat(1, WIDTH - 1, 1)
+        return self.step(x, MambaState(tail, h))
+
     def _enter(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Input of the convolution, and the gate, (..., D) each, exact in mixed precision too."""
         u, z = self.enter(x).to(self.D.dtype).chunk(2, dim=-1)
@@ -144,4 +154,8 @@ class MambaBlock(StreamingLayer[MambaState]):
 
     def step(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         y, state = self.mamba.step(normalize(x), state)
+        return x + y, state
+
+    def settle(self, x: Tensor) -> tuple[Tensor, MambaState]:
+        y, state = self.mamba.settle(normalize(x))
         return x + y, state

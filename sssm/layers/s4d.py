@@ -82,6 +82,10 @@ class S4D(StreamingLayer[S4DState]):
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)
         return y + self.D * x, S4DState(flush(h))
 
+    def settle(self, x: Tensor) -> tuple[Tensor, S4DState]:
+        dA, dB, _ = self.discrete()
+        return self.step(x, S4DState(dB / (1 - dA) * x.to(self.D.dtype)[..., None]))
+
     @derived
     def discrete(self) -> tuple[Tensor, Tensor, Tensor]:
         """Zero-order hold of (A, 1), and C without the modes that turn too fast."""

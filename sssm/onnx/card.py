@@ -14,19 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.onnx.modes import Modes
+from sssm.onnx.state import Fill
 
 FORMAT_VERSION = 1
 UNITS = ("sample", "frame", "chunk")
 
 
 class StateTensor(NamedTuple):
-    """A state: names of its input and output, its shape with "batch" for the rows, its start."""
+    """A state: names of its input and output, its shape with "batch" for the rows, its start.
+
+    What it starts with is one number or those of a row, as `numpy.full` takes them.
+    """
 
     input: str
     output: str
     shape: tuple[int | str, ...]
     dtype: str
-    fill: float
+    fill: Fill
 
     def start(self, rows: int) -> NDArray[Any]:
         """Its numbers before anything was heard."""
@@ -75,7 +79,7 @@ class OnnxCard:
             "states": [state._asdict() for state in self.states],
             "modes": self.modes.to_json() if self.modes else None,
         }
-        return {key: json.dumps(value) for key, value in values.items()}
+        return {key: json.dumps(value, separators=(",", ":")) for key, value in values.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:

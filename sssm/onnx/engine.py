@@ -4,7 +4,7 @@ Decided here: how arrays get in and out without being made anew in every call, a
 hears every rate.  The bank's matrices for a rate are worked out from the modes in its metadata.
 """
 
-import functools
+import itertools
 import math
 import os
 import threading
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 
 from sssm.audio import Samples
 from sssm.detector import FRAMES_HZ
-from sssm.engines.engine import Logits, State, frames_within
+from sssm.engines.engine import Heard, Logits, Scores, State, frames_within
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
 from sssm.weights import ModelFileError
 
-KEPT_SHAPES = 8  # of calls, whose arrays are kept; a live stream has two or three
+KEPT = 16  # calls whose arrays are kept; a live stream has two or three
 SMALLEST = np.finfo(np.float32).tiny
+
+Array = NDArray[np.float32]
 
 
 class OnnxModel:
@@ -104,14 +106,18 @@ class _Bound(NamedTuple):
     """Arrays of one shape of call, that the runtime reads and writes where they are."""
 
     binding: Any
-    audio: NDArray[np.float32]
-    before: tuple[NDArray[Any], ...]  # states, one set to read
-    after: tuple[NDArray[Any], ...]  # and one to write
-    result: NDArray[np.float32]
+    audio: Samples
+    before: list[Array]  # states that are read, (rows, numbers) of every tensor
+    after: list[Array]  # and written
+    scores: Scores
+    logits: Logits  # left as they are by a file that gives scores alone
 
 
 class OnnxEngine:
-    """See `sssm.engines.engine.Engine`."""
+    """See `sssm.engines.engine.Engine`.
+
+    A stream's state is one array (rows, numbers): all tensors of the file, side by side.
+    """
 
     def __init__(self, model: OnnxModel, sample_rate_hz: int):
         self._session, self._card, self._rate = model.session, model.card, sample_rate_hz
@@ -126,59 +132,93 @@ class OnnxEngine:
             ]
         self._size = -(-sample_rate_hz // READINGS_HZ)  # samples of a reading, at most
         self._local = threading.local()  # an engine may be shared by threads, its arrays may not
+        starts = [state.start(1).ravel() for state in model.card.states]
+        self._start = np.concatenate(starts)[None]
+        ends = np.cumsum([len(start) for start in starts]).tolist()
+        self._columns = [slice(a, b) for a, b in itertools.pairwise([0, *ends])]  # of every tensor
 
     def init_state(self, rows: int) -> State:
-        return tuple(state.start(rows) for state in self._card.states)
+        return (np.repeat(self._start, rows, axis=0),)
 
-    def run(self, x: Samples, before: int, state: State) -> tuple[Logits, State]:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
         place = frames_within(before, self._rate)
         frames = frames_within(before + x.shape[1], self._rate) - place
         audio = self._aligned(x, before)
-        if self._is_open and self._pattern == 1:
-            return self._call(audio, frames, 0, state)
-        found = []
+        if frames == 1 or (self._is_open and self._pattern == 1):
+            return self._call(audio, frames, place % self._pattern, state, out)
+        found: list[Heard] = []
         for frame, piece in enumerate(np.split(audio, frames, axis=1)):
-            logits, state = self._call(piece, 1, (place + frame) % self._pattern, state)
-            found.append(logits)
-        return np.concatenate(found, axis=1), state
+            found.append(self._call(piece, 1, (place + frame) % self._pattern, state, None))
+            state = found[-1].state
+        scores, logits = (np.concatenate([heard[n] for heard in found], axis=1) for n in (0, 1))
+        return Heard(scores, logits, state)
 
-    def _call(self, audio: Samples, frames: int, turn: int, state: State) -> tuple[Logits, State]:
-        bound = self._bound(len(audio), frames, turn)
+    def _call(
+        self, audio: Samples, frames: int, turn: int, state: State, out: State | None
+    ) -> Heard:
+        live = out if len(audio) == 1 else None
+        if live is not None:  # in the caller's own arrays
+            bound = self._bound(1, frames, turn, state[0], live[0])
+        else:
+            bound = self._bound(len(audio), frames, turn)
+            for part, columns in zip(bound.before, self._columns, strict=True):
+                part[...] = state[0][:, columns]
         bound.audio[...] = audio
-        for to, part in zip(bound.before, state, strict=True):
-            to[...] = part
         self._session.run_with_iobinding(bound.binding)
-        result = bound.result.copy()
-        if not self._is_open:  # scores alone: their logarithms are logits too
-            result = np.log(np.maximum(result, SMALLEST))
-        return result, tuple(part.copy() for part in bound.after)
+        after = live or (np.concatenate(bound.after, axis=1),)
+        scores = bound.scores.copy()
+        # Of a file that gives scores alone: their logarithms are logits too.
+        logits = bound.logits.copy() if self._is_open else np.log(np.maximum(scores, SMALLEST))
+        return Heard(scores, logits, after)
 
-    def _bound(self, rows: int, frames: int, turn: int) -> _Bound:
-        if not hasattr(self._local, "bound"):
-            self._local.bound = functools.lru_cache(maxsize=KEPT_SHAPES)(self._bind)
-        bound: _Bound = self._local.bound(rows, frames, turn)
+    def _bound(
+        self,
+        rows: int,
+        frames: int,
+        turn: int,
+        before: Array | None = None,
+        after: Array | None = None,
+    ) -> _Bound:
+        """Arrays for a shape of call, made anew only where none of its kind was kept."""
+        kept = self._local.__dict__.setdefault("bound", {})
+        key = rows, frames, turn, id(before), id(after)  # what is kept keeps its arrays alive
+        if key not in kept:
+            if len(kept) == KEPT:
+                del kept[next(iter(kept))]
+            size = rows * self._start.shape[1]
+            before, after = (
+                np.zeros(size, np.float32) if x is None else x for x in (before, after)
+            )
+            kept[key] = self._bind(rows, frames, turn, before.reshape(-1), after.reshape(-1))
+        bound: _Bound = kept[key]
         return bound
 
-    def _bind(self, rows: int, frames: int, turn: int) -> _Bound:
-        states, binding = self._card.states, self._session.io_binding()
-        bound = _Bound(
-            binding,
-            np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32),
-            self.init_state(rows),
-            self.init_state(rows),
-            np.zeros((rows, frames, len(self._card.labels)), np.float32),
-        )
-        inputs = {"audio": bound.audio}
+    def _bind(self, rows: int, frames: int, turn: int, before: Array, after: Array) -> _Bound:
+        binding, shape = self._session.io_binding(), (rows, frames, len(self._card.labels))
+        audio = np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32)
+        scores, logits = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        inputs: dict[str, Array] = {"audio": audio}
         if self._matrices:
             inputs |= self._matrices[turn]._asdict()
-        inputs |= {state.input: part for state, part in zip(states, bound.before, strict=True)}
-        outputs = {"logits" if self._is_open else "scores": bound.result}
-        outputs |= {state.output: part for state, part in zip(states, bound.after, strict=True)}
+        outputs: dict[str, Array] = {"scores": scores}
+        if self._is_open:
+            outputs["logits"] = logits
+        read, written = (self._parts(states, rows) for states in (before, after))
+        for state, x, y in zip(self._card.states, read, written, strict=True):
+            inputs[state.input] = x.reshape(rows, *state.shape[1:])
+            outputs[state.output] = y.reshape(rows, *state.shape[1:])
         for name, array in inputs.items():
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return bound
+        return _Bound(binding, audio, read, written, scores, logits)
+
+    def _parts(self, states: Array, rows: int) -> list[Array]:
+        """(rows, numbers) of every tensor, which stand one after the other."""
+        return [
+            states[rows * columns.start : rows * columns.stop].reshape(rows, -1)
+            for columns in self._columns
+        ]
 
     def _aligned(self, x: Samples, before: int) -> Samples:
         """Readings of one length, with zeros in front of those that are a sample shorter."""

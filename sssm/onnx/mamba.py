@@ -27,6 +27,8 @@ class MambaWeights(NamedTuple):
     D: Array  # (D,)
     leave: Array  # (D, H)
     leak: float
+    tail: Array  # (3, D), where the states start
+    h: Array  # (N, D)
 
 
 class MambaGraph:
@@ -36,7 +38,10 @@ class MambaGraph:
         self._weights = weights
         width, D = weights.conv.shape
         N = len(weights.A)
-        self.states = (State(f"{name}_tail", (width - 1, D)), State(f"{name}_h", (N, D)))
+        self.states = (
+            State(f"{name}_tail", (width - 1, D), weights.tail),
+            State(f"{name}_h", (N, D), weights.h),
+        )
 
     def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
         w, (tail, h) = self._weights, states

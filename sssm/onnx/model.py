@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sssm.layers.mamba import Mamba, MambaBlock
+from sssm.layers.mamba import Mamba, MambaBlock, MambaState
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.math.dplr import dense_dplr
@@ -59,6 +59,7 @@ def model_graph(model: KeywordModel, sample_rate_hz: int) -> ModelGraph:
         ValueError: it has a layer that no graph is known for.
     """
     model = model.at_rate(sample_rate_hz).frozen()
+    start = model.init_state(1)
     front: FilterbankGraph | SamplesGraph
     modes = None
     if model.config.front == "filterbank":
@@ -73,27 +74,31 @@ def model_graph(model: KeywordModel, sample_rate_hz: int) -> ModelGraph:
         centre = array(bank.centre_hz)
         modes = Modes(centre, array(bank.width_hz), 0 * centre + 1)
     else:
-        blocks = _blocks(model.front.blocks, "front")
+        states: Any = start.front  # which has blocks here
+        blocks = _blocks(model.front.blocks, states.blocks, "front")
         front = SamplesGraph(blocks, *linear(model.front.lift), sample_rate_hz)
-    parts: tuple[Part, ...] = (*_blocks(model.blocks, "block"), Pool(array(model.pool.decay())))
+    pool = Pool(array(model.pool.decay()), array(start.pool.r[0]))
+    parts: tuple[Part, ...] = (*_blocks(model.blocks, start.blocks, "block"), pool)
     labels = model.config.labels
     return ModelGraph(sample_rate_hz, labels, front, modes, parts, linear(model.head))
 
 
-def _blocks(blocks: Sequence[Any], name: str) -> list[Part]:
+def _blocks(blocks: Sequence[Any], states: Sequence[Any], name: str) -> list[Part]:
     """Parts of a row of blocks; those of S4D are one."""
     if blocks and all(isinstance(getattr(block, "ssm", None), S4D) for block in blocks):
         stack = []
-        for block in blocks:
+        for block, state in zip(blocks, states, strict=True):
             A, B, C = (part.numpy() for part in block.ssm.discrete())
-            stack.append(S4DBlock(A, B, C, array(block.ssm.D), Mix(*linear(block.mix))))
+            mix, settled = Mix(*linear(block.mix)), state.h[0].numpy()
+            stack.append(S4DBlock(A, B, C, array(block.ssm.D), mix, settled))
         return [S4DStack(stack)]
-    return [_block(block, f"{name}_{n}") for n, block in enumerate(blocks)]
+    pairs = zip(blocks, states, strict=True)
+    return [_block(block, state, f"{name}_{n}") for n, (block, state) in enumerate(pairs)]
 
 
-def _block(block: Any, name: str) -> Part:
+def _block(block: Any, state: Any, name: str) -> Part:
     if isinstance(block, MambaBlock):
-        return MambaGraph(name, _mamba(block.mamba))
+        return MambaGraph(name, _mamba(block.mamba, state))
     mix = Mix(*linear(block.mix))
     if isinstance(block.ssm, S4):
         A, B, C = (part.numpy() for part in dense_dplr(block.ssm.discrete()))
@@ -103,7 +108,7 @@ def _block(block: Any, name: str) -> Part:
     raise ValueError(f"no ONNX graph is known for a layer of {type(block.ssm).__name__}")
 
 
-def _mamba(mamba: Mamba) -> MambaWeights:
+def _mamba(mamba: Mamba, state: MambaState) -> MambaWeights:
     step_size, step_bias = linear(mamba.step_size)
     return MambaWeights(
         enter=array(mamba.enter.weight.T),
@@ -116,4 +121,6 @@ def _mamba(mamba: Mamba) -> MambaWeights:
         D=array(mamba.D),
         leave=array(mamba.leave.weight.T),
         leak=mamba.leak,
+        tail=array(state.tail[0]),
+        h=array(state.h[0].T),
     )

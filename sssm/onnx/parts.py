@@ -65,9 +65,9 @@ class Block:
 class Pool:
     """Norm and leaky mean, see `sssm.layers.leaky`."""
 
-    def __init__(self, decay: Array):
+    def __init__(self, decay: Array, settled: Array):
         self._decay = decay
-        self.states = (State("pool", decay.shape),)
+        self.states = (State("pool", decay.shape, settled),)
 
     def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
         H = len(self._decay)

@@ -15,20 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sssm.onnx.graph import Graph
+from sssm.onnx.graph import TINY, Graph
 from sssm.onnx.parts import Array, Mix
 from sssm.onnx.recurrence import Recurrence
 from sssm.onnx.state import State
 
 
 class S4DBlock(NamedTuple):
-    """A block's discrete A, B, C (H, N), complex; D (H,); and its mix."""
+    """A block's discrete A, B, C (H, N), complex; D (H,); its mix; and where h starts (H, N)."""
 
     A: NDArray[np.complexfloating]
     B: NDArray[np.complexfloating]
     C: NDArray[np.complexfloating]
     D: Array
     mix: Mix
+    settled: NDArray[np.complexfloating]
 
 
 class S4DStack:
@@ -37,24 +38,29 @@ class S4DStack:
     def __init__(self, blocks: Sequence[S4DBlock]):
         self._blocks = blocks
         A = np.stack([block.A.astype(np.complex128).T for block in blocks])  # (blocks, N, H)
-        B = np.stack([(2 * block.C / (1 - 1j) * block.B).T for block in blocks])
+        C = np.stack([(2 * block.C / (1 - 1j)).T for block in blocks])
+        B = C * np.stack([block.B.T for block in blocks])
+        z = A * C * np.stack([block.settled.T for block in blocks])
         self._A = np.stack([A.real, A.imag, -A.imag, A.real], 1).reshape(len(A), 2, 2, *A.shape[1:])
         self._B = np.stack([B.real, B.imag], axis=1)  # (blocks, 2, N, H)
         self._now = self._B.sum(axis=(1, 2)) + np.stack([block.D for block in blocks])
-        self.states = (State("blocks", self._B.shape),)
+        settled = np.stack([z.real, z.imag], axis=1).astype(np.float32)
+        self.states = (State("blocks", self._B.shape, settled),)
 
     def hear(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
         return self._one(g, y, states[0]) if count == 1 else self._many(g, y, states[0], count)
 
     def _one(self, g: Graph, y: str, z: str) -> tuple[str, list[str]]:
         blocks, _, _, H = self._B.shape
-        A, B, now = (part.astype(np.float32) for part in (self._A, self._B, self._now))
-        ones, heard = np.ones(H, np.float32), []
+        # The norm's own scale does the product with D for nothing; B is of what comes out of it.
+        now = np.where(self._now == 0, TINY, self._now)
+        B = (self._B / now[:, None, None]).astype(np.float32)
+        A, heard = self._A.astype(np.float32), []
         before = g.split(g.reshape(g.sum(z, [2, 3]), (-1, blocks * H)), [H] * blocks, axis=1)
-        for block, factor, past in zip(self._blocks, now, before, strict=True):
-            u = g.normalize(y, ones)
+        for block, scale, past in zip(self._blocks, now.astype(np.float32), before, strict=True):
+            u = g.normalize(y, scale)
             heard.append(u)
-            y = block.mix.add(g, y, g.add(g.multiply(u, g.constant(factor)), past))
+            y = block.mix.add(g, y, g.add(u, past))
         u = g.reshape(g.concat(heard, axis=1), (-1, blocks, 1, 1, H))
         h = g.unsqueeze(g.add(z, g.multiply(u, g.constant(B))), [3])  # (batch, blocks, 2, 1, N, H)
         return y, [g.sum(g.multiply(h, g.constant(A)), [2])]

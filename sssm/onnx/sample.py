@@ -99,7 +99,8 @@ def sample_unit(model: ModelGraph, g: Graph) -> Unit:
     else:
         raise ValueError(f"{FRAMES_HZ} does not divide {rate} Hz: this model needs such a rate")
     inside = [*side.inside, *model.memory]
-    memory = State("memory", (sum(math.prod(state.shape) for state in inside),))
+    start = np.concatenate([state.start().ravel() for state in inside])
+    memory = State("memory", start.shape, start)
 
     audio = g.input("audio", (BATCH, 1))
     tensors = declare(g, [*side.states, memory, State("latest", (1, classes), 1 / classes)])

@@ -16,7 +16,7 @@ from sssm.onnx.filterbank import FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.model import ModelGraph
 from sssm.onnx.modes import READINGS_HZ, reading_lengths
-from sssm.onnx.state import State
+from sssm.onnx.state import State, rounded
 
 BATCH = "batch"
 
@@ -186,7 +186,8 @@ def declare(g: Graph, states: Sequence[State]) -> list[StateTensor]:
     for state in states:
         shape: tuple[int | str, ...] = (BATCH, *state.shape)
         g.input(state.name, shape)
-        tensors.append(StateTensor(state.name, f"{state.name}_next", shape, "float32", state.fill))
+        fill = rounded(state.fill)
+        tensors.append(StateTensor(state.name, f"{state.name}_next", shape, "float32", fill))
     return tensors
 
 

@@ -50,7 +50,7 @@ def test_compiled_numbers_are_the_layers(rate):
         reference, _ = model(torch.from_numpy(x)[..., None])
         truth, _ = tiny().double().at_rate(rate)(torch.from_numpy(x).double()[..., None])
     engine = engine_for(MODELS["compiled"], rate)
-    logits, _ = engine.run(x, 0, engine.init_state(1))
+    _, logits, _ = engine.run(x, 0, engine.init_state(1))
     assert_as_good_as(torch.from_numpy(logits), reference, truth)
 
 
@@ -60,11 +60,11 @@ def test_compiled_numbers_are_the_layers(rate):
 def test_any_whole_frames_give_the_same_numbers(name, cuts, rate):
     engine, frames = engine_for(MODELS[name], rate), sum(cuts)
     x = sounds(rate, frames, rows=5)
-    whole, last = engine.run(x, 0, engine.init_state(5))
+    _, whole, last = engine.run(x, 0, engine.init_state(5))
     state, parts, at = engine.init_state(5), [], 0
     for cut in cuts:
         start, end = at * rate // 100, (at + cut) * rate // 100
-        logits, state = engine.run(np.ascontiguousarray(x[:, start:end]), start, state)
+        _, logits, state = engine.run(np.ascontiguousarray(x[:, start:end]), start, state)
         parts.append(logits)
         at += cut
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
@@ -76,35 +76,54 @@ def test_any_whole_frames_give_the_same_numbers(name, cuts, rate):
 def test_a_state_is_a_value_and_rows_are_alone(name):
     engine: Engine = engine_for(MODELS[name], 16_000)
     x = sounds(16_000, 20, rows=6)
-    _, state = engine.run(x, 0, engine.init_state(6))
+    state = engine.run(x, 0, engine.init_state(6)).state
     kept = [part.copy() for part in state]
-    first, after = engine.run(x, 3_200, state)
+    scores, first, after = engine.run(x, 3_200, state)
+    softmax = torch.from_numpy(first).softmax(dim=-1)
+    torch.testing.assert_close(torch.from_numpy(scores), softmax, rtol=0, atol=1e-6)
     assert all(map(np.array_equal, state, kept))
-    again, _ = engine.run(x, 3_200, state)
+    again = engine.run(x, 3_200, state).logits
     np.testing.assert_array_equal(first, again)  # bit for bit
     for row in range(6):
-        alone, _ = engine.run(x[row : row + 1], 3_200, tuple(p[row : row + 1] for p in state))
+        of_row = tuple(part[row : row + 1] for part in state)
+        alone = engine.run(x[row : row + 1], 3_200, of_row).logits
         np.testing.assert_allclose(alone[0], first[row], atol=1e-6)
     changed = x.copy()
     changed[0] = 0.5
-    np.testing.assert_array_equal(engine.run(changed, 3_200, state)[0][1:], first[1:])
+    np.testing.assert_array_equal(engine.run(changed, 3_200, state).logits[1:], first[1:])
     assert not all(map(np.array_equal, after, kept))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_state_that_is_no_longer_needed_may_be_written_over(name):
+    engine: Engine = engine_for(MODELS[name], 16_000)
+    x = sounds(16_000, 20, rows=1)
+    now, spare = engine.init_state(1), engine.init_state(1)
+    for frame in range(20):
+        at, piece = frame * 160, np.ascontiguousarray(x[:, frame * 160 :][:, :160])
+        kept = [part.copy() for part in now]
+        expected = engine.run(piece, at, now)
+        heard = engine.run(piece, at, now, spare)
+        assert all(map(np.array_equal, now, kept))
+        np.testing.assert_array_equal(heard.logits, expected.logits)
+        assert all(map(np.array_equal, heard.state, expected.state))
+        now, spare = heard.state, now
 
 
 def test_compiled_rows_are_bit_for_bit_those_alone():
     engine = engine_for(MODELS["compiled"], 16_000)
     x = sounds(16_000, 9, rows=7)
-    together, _ = engine.run(x, 0, engine.init_state(7))
+    together = engine.run(x, 0, engine.init_state(7)).logits
     for row in range(7):
-        alone, _ = engine.run(x[row : row + 1], 0, engine.init_state(1))
+        alone = engine.run(x[row : row + 1], 0, engine.init_state(1)).logits
         np.testing.assert_array_equal(alone[0], together[row])
 
 
 def test_silence_decays_to_exact_zero():
     engine = engine_for(MODELS["compiled"], 16_000)
-    _, state = engine.run(sounds(16_000, 50), 0, engine.init_state(1))
+    state = engine.run(sounds(16_000, 50), 0, engine.init_state(1)).state
     for _ in range(60):
-        _, state = engine.run(np.zeros((1, 16_000), np.float32), 0, state)
+        state = engine.run(np.zeros((1, 16_000), np.float32), 0, state).state
     bank, gain, *_ = state
     assert not bank.any()
     assert not gain.any()

@@ -1,5 +1,7 @@
 """The loss: what counts, what does not, and that no corner of it is NaN."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -110,9 +112,20 @@ def test_only_the_worst_frames_without_a_keyword_count():
     losses = -logits.log_softmax(dim=2)[0, :, 2:].logsumexp(dim=1)
     worst = losses.sort(descending=True).values[: int(WORST * 100)]
     torch.testing.assert_close(_stream_loss(logits, label, 2), worst.mean())
-    label[0, 60:90] = 1  # keywords' frames are a loss of their own, by their mean
+    label[0, 60:90] = 1  # keywords' frames are a loss of their own
     missed = -logits.log_softmax(dim=2)[0, 60, 1]
     torch.testing.assert_close(_stream_loss(logits, label, 2), worst.mean() + missed)
+
+
+def test_a_keyword_counts_by_the_mean_of_its_frames():
+    """Words side by side, at the edges of rows, and of one label in two rows, are words apart."""
+    p = torch.tensor([[0.1, 0.3, 0.8, 0.6, 0.2], [0.5, 0.25, 0.4, 0.4, 0.9]])
+    logits = torch.stack([p, 1 - p], dim=2).log()  # "yes", and no keyword
+    label = torch.tensor([[0, 0, NOTHING, NOTHING, 0], [0, NOTHING, NOTHING, 0, 0]])
+    words = torch.tensor([(0.1 + 0.3) / 2, 0.2, 0.5, (0.4 + 0.9) / 2])
+    worst = -math.log(1 - 0.8)  # of ten frames, one
+    expected = worst - words.log().mean()
+    torch.testing.assert_close(_stream_loss(logits, label, 1), expected)
 
 
 def test_the_state_goes_on_without_its_past():

@@ -73,7 +73,10 @@ export class Spotter {
 function start({ shape, fill }) {
   const sizes = shape.map((size) => (size === "batch" ? 1 : size));
   const count = sizes.reduce((product, size) => product * size, 1);
-  return new ort.Tensor("float32", new Float32Array(count).fill(fill), sizes);
+  const numbers = new Float32Array(count); // one number everywhere, or those of a row
+  if (Array.isArray(fill)) numbers.set(fill.flat(Infinity));
+  else numbers.fill(fill);
+  return new ort.Tensor("float32", numbers, sizes);
 }
 
 // onnxruntime-web does not give the metadata of a file, so they are read from it: field 14 of the
