@@ -125,22 +125,22 @@ class Rows:
     def _hear(self, x: Samples, place: int, frames: int, rows: NDArray[np.int64]) -> Scores:
         """Run the engine over whole frames, some at a time; `place` is that of the first."""
         are_all = len(rows) == len(self.frames)
-        state = self.state if are_all else _pick(self.state, rows)
+        before = state = self.state if are_all else _pick(self.state, rows)
         most = MOST_ROW_FRAMES // len(rows)
+        spare = self._spare if frames <= most else None  # a push that fails leaves all as it was
         pieces, first = [], self._end(place)
         for done in range(0, frames, most):
             start = self._end(place + done)
             end = self._end(place + min(frames, done + most))
             piece = np.ascontiguousarray(x[:, start - first : end - first])
-            heard = self.engine.run(piece, start, state, self._spare)
-            if self._spare is not None:
-                self._spare = state
-            state = heard.state
-            pieces.append(heard.scores)
+            scores, _, state = self.engine.run(piece, start, state, spare)
+            pieces.append(scores)
         if are_all:
             self.state = state
         else:
             _put(self.state, rows, state)
+        if spare is not None:
+            self._spare = before
         return np.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0]
 
     def _detect(self, scores: Scores, rows: NDArray[np.int64]) -> list[tuple[int, Detection]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from sssm.audio import Samples
 from sssm.config import ModelConfig
 from sssm.engines import loops
-from sssm.engines.engine import Heard, State, softmax
+from sssm.engines.engine import Run, State, softmax
 from sssm.layers.filterbank import QUIET, READINGS_A_FRAME, READINGS_HZ
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
@@ -66,7 +66,7 @@ class CompiledEngine:
     def init_state(self, rows: int) -> State:
         return tuple(np.repeat(part[None], rows, axis=0) for part in self._start)
 
-    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         bank, gain, h, pool = (np.array(part, np.float32, order="C") for part in state)
         rows = x.shape[0]
         pieces, lengths = self._pieces(x, before)
@@ -82,7 +82,7 @@ class CompiledEngine:
             loops.block(y, h, n, *weights, v, w)
         loops.pooled(y, pool, self._pool)
         logits, bank = _times(y, *self._head), u[:, -1].reshape(bank.shape).copy()
-        return Heard(softmax(logits), logits, (bank, gain, h, pool))
+        return Run(softmax(logits), logits, (bank, gain, h, pool))
 
     def _pieces(self, x: Samples, before: int) -> tuple[Array, NDArray[np.int64]]:
         """(rows, readings, size), each reading's samples after zeros, and how many it has."""

@@ -15,7 +15,7 @@ Logits = NDArray[np.float32]
 Scores = NDArray[np.float32]
 
 
-class Heard(NamedTuple):
+class Run(NamedTuple):
     """What an engine says of some frames."""
 
     scores: Scores  # (rows, frames, classes) softmax of the logits
@@ -39,7 +39,7 @@ class Engine(Protocol):
     def init_state(self, rows: int) -> State:
         """State of streams that heard nothing."""
 
-    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         """Hear whole frames.
 
         The arrays of the next state are new ones or those of `out`, and are the caller's to write

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from sssm.audio import Samples
-from sssm.engines.engine import Heard, State
+from sssm.engines.engine import Run, State
 from sssm.layers.contract import leaves, with_leaves
 from sssm.model import KeywordModel, ModelState
 
@@ -28,7 +28,7 @@ class LayerEngine:
         return tuple(part.numpy() for part, is_row in kept if is_row)
 
     @torch.inference_mode()
-    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         parts = iter(map(torch.from_numpy, state))
         counter = torch.tensor(before)
         tensors = [next(parts) if is_row else counter for is_row in self._is_row]
@@ -37,7 +37,7 @@ class LayerEngine:
         logits, after = self._model.decide(torch.from_numpy(x)[..., None], start)
         kept = zip(leaves(_heard(after)), self._is_row, strict=True)
         rows = tuple(part.numpy() for part, is_row in kept if is_row)
-        return Heard(logits.softmax(dim=-1).numpy(), logits.numpy(), rows)
+        return Run(logits.softmax(dim=-1).numpy(), logits.numpy(), rows)
 
 
 def _heard(state: ModelState) -> Any:

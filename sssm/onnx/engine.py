@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sssm.audio import Samples
 from sssm.detector import FRAMES_HZ
-from sssm.engines.engine import Heard, Logits, Scores, State, frames_within
+from sssm.engines.engine import Logits, Run, Scores, State, frames_within
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
 from sssm.weights import ModelFileError
@@ -140,22 +140,20 @@ class OnnxEngine:
     def init_state(self, rows: int) -> State:
         return (np.repeat(self._start, rows, axis=0),)
 
-    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Heard:
+    def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         place = frames_within(before, self._rate)
         frames = frames_within(before + x.shape[1], self._rate) - place
         audio = self._aligned(x, before)
         if frames == 1 or (self._is_open and self._pattern == 1):
             return self._call(audio, frames, place % self._pattern, state, out)
-        found: list[Heard] = []
+        found: list[Run] = []
         for frame, piece in enumerate(np.split(audio, frames, axis=1)):
             found.append(self._call(piece, 1, (place + frame) % self._pattern, state, None))
             state = found[-1].state
         scores, logits = (np.concatenate([heard[n] for heard in found], axis=1) for n in (0, 1))
-        return Heard(scores, logits, state)
+        return Run(scores, logits, state)
 
-    def _call(
-        self, audio: Samples, frames: int, turn: int, state: State, out: State | None
-    ) -> Heard:
+    def _call(self, audio: Samples, frames: int, turn: int, state: State, out: State | None) -> Run:
         live = out if len(audio) == 1 else None
         if live is not None:  # in the caller's own arrays
             bound = self._bound(1, frames, turn, state[0], live[0])
@@ -169,7 +167,7 @@ class OnnxEngine:
         scores = bound.scores.copy()
         # Of a file that gives scores alone: their logarithms are logits too.
         logits = bound.logits.copy() if self._is_open else np.log(np.maximum(scores, SMALLEST))
-        return Heard(scores, logits, after)
+        return Run(scores, logits, after)
 
     def _bound(
         self,

@@ -112,6 +112,31 @@ def test_streams_that_take_turns_write_over_their_own_states_alone(files, rate):
         np.testing.assert_allclose(state[0], alone[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [1, 150])
+def test_a_push_that_fails_leaves_the_state_as_it_was(spotters, monkeypatch, frames):
+    """Also where it fails in the last of several pieces."""
+    x = chirps(3, 16_000)
+    stream, other = (spotters[1].stream(16_000) for _ in range(2))
+    for each in (stream, other):
+        for _ in range(3):
+            each.push(x[:160])
+    engine = stream._rows.engine
+    run, calls = engine.run, []
+
+    def fail(*args):
+        calls.append(1)
+        result = run(*args)
+        if len(calls) == -(-frames // 64):
+            raise MemoryError
+        return result
+
+    monkeypatch.setattr(engine, "run", fail)
+    with pytest.raises(MemoryError):
+        stream.push(x[: frames * 160])
+    monkeypatch.undo()
+    np.testing.assert_array_equal(stream.push_scores(x), other.push_scores(x))
+
+
 def test_silence_decays_to_exact_zero(files):
     engine = OnnxModel(files[1]).at_rate(16_000)
     state = engine.run(chirps(0.64, 16_000)[None], 0, engine.init_state(1)).state
