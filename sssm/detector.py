@@ -86,12 +86,12 @@ class Detector:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= 1_000_000:
                 raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
-        columns = [self.labels.index(keyword) for keyword in self.keywords]
+        places = [self.labels.index(keyword) for keyword in self.keywords]
         limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
-        first, last = min(columns, default=0), max(columns, default=-1)
-        together = columns == list(range(first, last + 1))  # then a slice, which copies nothing
-        columns_ = slice(first, last + 1) if together else np.array(columns, np.int64)
-        object.__setattr__(self, "_columns", columns_)
+        first, end = min(places, default=0), max(places, default=-1) + 1
+        together = places == list(range(first, end))  # then a slice, which copies nothing
+        columns = slice(first, end) if together else np.array(places, np.int64)
+        object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
         object.__setattr__(self, "_releases", self.release * self._limits)
 

@@ -2,8 +2,7 @@
 
 Session n is a function of the seed and n.  For split `validation` all voices and noises are held
 out.  For `calibration`, which has no clips and half an hour of two readers, what training heard is
-there too: ten thresholds that two readers place miss half as many words again as those that seven
-hours of negatives place (`training/LOG.md`).
+there too: half an hour places ten thresholds by luck (`training/LOG.md`).
 """
 
 import csv

@@ -53,7 +53,7 @@ class S4DStack:
     def _one(self, g: Graph, y: str, z: str) -> tuple[str, list[str]]:
         blocks, _, _, H = self._B.shape
         # The norm's own scale does the product with D for nothing; B is of what comes out of it.
-        now = np.where(self._now == 0, TINY, self._now)
+        now = np.where(np.abs(self._now) < TINY, TINY, self._now)
         B = (self._B / now[:, None, None]).astype(np.float32)
         A, heard = self._A.astype(np.float32), []
         before = g.split(g.reshape(g.sum(z, [2, 3]), (-1, blocks * H)), [H] * blocks, axis=1)

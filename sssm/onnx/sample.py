@@ -99,7 +99,8 @@ def sample_unit(model: ModelGraph, g: Graph) -> Unit:
     else:
         raise ValueError(f"{FRAMES_HZ} does not divide {rate} Hz: this model needs such a rate")
     inside = [*side.inside, *model.memory]
-    start = np.concatenate([state.start().ravel() for state in inside])
+    starts = [np.full(state.shape, state.fill, np.float32).ravel() for state in inside]
+    start = np.concatenate(starts)
     memory = State("memory", start.shape, start)
 
     audio = g.input("audio", (BATCH, 1))

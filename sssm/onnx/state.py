@@ -13,17 +13,13 @@ class State(NamedTuple):
     shape: tuple[int, ...]
     fill: float | NDArray[np.float32] = 0.0  # one number, or all of a row
 
-    def start(self) -> NDArray[np.float32]:
-        """The numbers of a row before anything was heard."""
-        return np.broadcast_to(np.float32(self.fill), self.shape)
-
 
 Fill = float | list[Any]
 """A start as JSON keeps it: a number, or nested lists of a row's."""
 
 
 def rounded(fill: float | NDArray[np.float32]) -> Fill:
-    """A start in seven digits, a third of the space of all that JSON would write."""
+    """A start in seven digits, as many as float32 has, which JSON would write as twenty."""
     if isinstance(fill, float):
         return fill
     numbers: Fill = np.array([float(f"{x:.7g}") for x in fill.flat]).reshape(fill.shape).tolist()

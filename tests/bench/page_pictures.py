@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import soundfile
 import typer
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of the tests' own helpers
 
@@ -46,17 +47,24 @@ def _take(page: Any, out: Path, name: str, files: list[str]) -> None:
     page.locator(".sssm-button").click()
     page.locator(".sssm-list li").nth(len(WORDS) - 2).wait_for()
     page.mouse.move(0, 0)
-    page.screenshot(path=out / f"live-{name}.png", full_page=True)
+    _picture(page, out / f"live-{name}.png")
     page.locator(".sssm-button").click()
     page.get_by_role("tab", name="Files").click()
     page.locator("input[type=file]").first.set_input_files(files)
     page.locator("sssm-recording .sssm-lanes").nth(1).wait_for()
     wait_for(lambda: page.evaluate("document.querySelectorAll('.sssm-wave')[1].width > 300"))
     page.wait_for_timeout(300)  # for the animation of Gradio's own progress to fade
-    page.screenshot(path=out / f"files-{name}.png", full_page=True)
+    _picture(page, out / f"files-{name}.png")
     page.get_by_role("tab", name="Model").click()
     page.locator(".sssm-figure svg").first.wait_for()
-    page.screenshot(path=out / f"model-{name}.png", full_page=True)
+    _picture(page, out / f"model-{name}.png")
+
+
+def _picture(page: Any, path: Path) -> None:
+    """The whole page in 256 colours, in a third of the space."""
+    page.screenshot(path=path, full_page=True)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

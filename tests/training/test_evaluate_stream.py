@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.traces import Fired
 from sssm.weights import ModelCard, save_model
-from training.corpus import SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
+from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
 from training.evaluate_stream import app
 from training.labels import SILENCE, UNKNOWN
 from training.speech_commands import CORE_WORDS
@@ -357,6 +358,13 @@ def test_wrong_usage_and_what_is_missing_are_one_line(commands_root, model, tmp_
     result = evaluate(*usual, "--model", model, "--false-accepts-per-hour", 1)
     assert result.exit_code == 2
     assert "go together" in result.stderr
+    words_alone = tmp_path / "words-alone"
+    left_out = shutil.ignore_patterns("_background_noise_", "noise", "words", "speech", CACHE)
+    shutil.copytree(commands_root, words_alone, ignore=left_out)
+    usual = ("--data", words_alone, "--out", tmp_path / "o", "--streams", 1)
+    result = evaluate(*usual, "--model", model, "--split", "calibration")
+    assert result.exit_code == 1
+    assert "no sentence and no noise in split calibration" in result.stderr.splitlines()[-1]
     result = evaluate("--data", tmp_path, "--model", model, "--out", tmp_path / "o")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
