@@ -164,10 +164,10 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     """Thresholds that keep to a rate of all keywords together in what was heard."""
     import numpy as np
 
-    from sssm.calibration import choose, settle, threshold_grid
+    from sssm.calibration import choose, expected, settle, threshold_grid
 
     grid = threshold_grid()
-    allowed = int(per_hour * heard.negatives.hours)
+    allowed = per_hour * heard.negatives.hours
     false = np.array([heard.false_accepts(heard.negatives.fired_alone(x)) for x in grid])
     missed = None
     if heard.said:
@@ -175,7 +175,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     return settle(
         heard.spotter.keywords,
         grid,
-        choose(grid, false, missed, allowed),
+        choose(grid, expected(grid, false), missed, allowed),
         lambda thresholds: heard.false_accepts(heard.negatives.fired(thresholds)),
         allowed,
     )

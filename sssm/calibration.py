@@ -1,9 +1,10 @@
 """Thresholds from counts: of false accepts in recordings without a keyword, and of misses.
 
-Decided here: which thresholds are sensible, how the false accepts that one allows are shared among
-the keywords, and what an operating curve is.  What counts as a false accept or a miss, the caller
-decides.  Of H hours without a false accept one knows, at 95%, no more than that there are fewer
-than 3 / H an hour: lower rates cannot be measured there.
+Decided here: which thresholds are sensible, how many false accepts to expect where few were seen,
+how those that one allows are shared among the keywords, and what an operating curve is.  What
+counts as a false accept or a miss, the caller decides.  Of H hours without a false accept one
+knows, at 95%, no more than that there are fewer than 3 / H an hour: lower rates cannot be measured
+there.
 """
 
 import math
@@ -18,6 +19,12 @@ Counts = NDArray[np.int64]
 LOWEST, HIGHEST = 0.2, 0.9999  # sensible thresholds
 STEP, CURVE_STEP = 0.1, 0.2  # of the grid and of a curve, in logit
 EVENTS_MEASURABLE = 3.0  # expected in the hours heard, for a rate to be measured there
+ENOUGH = 25  # false accepts whose count is taken as it is
+BELIEF = 8.0  # false accepts that what is known of others counts for
+USUAL_REACH = 1.0  # in logit, of false accepts above a threshold; shipped models have 0.5 to 1.2
+NONE_SEEN = 0.5  # false accepts to expect at the lowest threshold where none was seen
+AROUND = 5  # thresholds of the grid
+PRICES = np.geomspace(1e-3, 1e4, 700)
 DIGITS = 6  # of a threshold
 
 
@@ -59,42 +66,60 @@ def measurable(rate: float, hours: float) -> bool:
     return rate * hours >= EVENTS_MEASURABLE
 
 
-def choose(
-    grid: Sequence[float], false_accepts: Counts, misses: Counts | None, allowed: int
-) -> list[int]:
-    """For every keyword the number of its threshold in the grid.
+def expected(grid: Sequence[float], false_accepts: Counts) -> NDArray[np.float64]:
+    """(grid, keywords) false accepts to expect where so many, of each keyword alone, were seen.
 
-    With misses the false accepts that are allowed go, one purchase after the other, where each
-    saves most misses, and a keyword's threshold is the middle of those that have as few misses.
-    Without, every keyword gets an equal share; what is left over goes where a false accept lowers
-    a threshold most.  A keyword that never fires falsely gets the lowest threshold of the grid, or
-    with misses the middle of those that miss no more.
+    At a high threshold there are few, and whether there is one or none is luck.  There a straight
+    line goes on in the logarithm of the count over the logit, which is what any distribution of
+    scores looks like far enough up if it falls by as much at every step (Pickands 1975,
+    Ann. Statist. 3, 119: excesses over a high threshold).  It starts at the highest threshold that
+    `ENOUGH` false accepts reach, or at the lowest; its slope is that of most likelihood, drawn
+    towards that of all keywords by as much as `BELIEF` false accepts would.
 
     Args:
         grid: from low to high.
-        false_accepts: (grid, keywords), each keyword alone.
+        false_accepts: (grid, keywords).
+    """
+    # A lower threshold may fire once where a higher one fires twice: those above count too.
+    counts = np.maximum.accumulate(false_accepts[::-1])[::-1].astype(np.float64)
+    places = np.array([logit(x) for x in grid])
+    steps = np.diff(places)
+    first = [int(max(np.flatnonzero(column >= ENOUGH), default=0)) for column in counts.T]
+    seen = np.array([counts[at, k] for k, at in enumerate(first)])
+    # How far above the line's start they reach, all together: the area below the counts.
+    reach = np.array([counts[at:-1, k] @ steps[at:] for k, at in enumerate(first)])
+    usual = (reach.sum() + BELIEF * USUAL_REACH) / (seen.sum() + BELIEF)
+    mean = (reach + BELIEF * usual) / (seen + BELIEF)
+    above = np.maximum(places[:, None] - places[first], 0)
+    line = np.maximum(seen, NONE_SEEN) * np.exp(-above / mean)
+    return np.where(above > 0, line, np.maximum(counts, line))
+
+
+def choose(
+    grid: Sequence[float], expected: NDArray[np.float64], misses: Counts | None, allowed: float
+) -> list[int]:
+    """For every keyword the number of its threshold in the grid.
+
+    With misses, those with the fewest of all keywords together: a false accept costs as many
+    misses at every keyword.  Without, every keyword gets an equal share of what is allowed.  Where
+    too much is expected even so, the highest.
+
+    Args:
+        grid: from low to high.
+        expected: (grid, keywords) false accepts of each keyword alone, see `expected`.
         misses: likewise; None where no recordings of the keywords are known.
         allowed: false accepts of all keywords together.
     """
-    offers = [_offers(false_accepts[:, k]) for k in range(false_accepts.shape[1])]
-    taken = [0] * len(offers)
+    last = len(grid) - 1
     if misses is None:
-        share = allowed // len(offers)
-        taken = [max([n for n, (cost, _) in enumerate(of) if cost <= share], default=0)
-                 for of in offers]  # fmt: skip
-        places = np.array([logit(x) for x in grid])
-        worth = np.repeat(places[:, None], len(offers), axis=1)  # how high a threshold is
-    else:
-        worth = np.array(misses, float)
-    left = allowed - sum(of[n].cost for of, n in zip(offers, taken, strict=True))
-    while (bought := _best(offers, taken, worth, left)) is not None:
-        keyword, n = bought
-        left -= offers[keyword][n].cost - offers[keyword][taken[keyword]].cost
-        taken[keyword] = n
-    chosen = [of[n].lowest for of, n in zip(offers, taken, strict=True)]
-    if misses is None:
-        return chosen
-    return [_middle(misses[:, k], lowest) for k, lowest in enumerate(chosen)]
+        fits = expected <= allowed / expected.shape[1]
+        return [int(min(np.flatnonzero(column), default=last)) for column in fits.T]
+    missed = _smoothed(misses)
+    for price in PRICES:  # of a false accept in misses, from cheap to dear
+        chosen = np.argmin(missed + price * expected, axis=0)
+        if expected[chosen, range(len(chosen))].sum() <= allowed:
+            return [int(n) for n in chosen]
+    return [last] * expected.shape[1]
 
 
 def settle(
@@ -102,7 +127,7 @@ def settle(
     grid: Sequence[float],
     chosen: Sequence[int],
     count: Callable[[Mapping[str, float]], Counts],
-    allowed: int,
+    allowed: float,
 ) -> dict[str, float]:
     """The thresholds that were chosen, raised until all keywords together keep to what is allowed.
 
@@ -166,36 +191,11 @@ def best_point(points: Sequence[Point], allowed: float) -> Point | None:
     return min(fit, key=lambda point: (point.misses.sum(), point.false_accepts.sum()))
 
 
-class _Offer(NamedTuple):
-    cost: int  # false accepts
-    lowest: int  # number of the lowest threshold that has no more, nor any above it
-
-
-def _offers(false_accepts: Counts) -> list[_Offer]:
-    """From few false accepts to many."""
-    most = np.maximum.accumulate(false_accepts[::-1])[::-1]  # at this threshold and above
-    return [_Offer(int(cost), int(np.argmax(most <= cost))) for cost in np.unique(most)]
-
-
-def _best(
-    offers: list[list[_Offer]], taken: list[int], worth: NDArray[np.float64], left: int
-) -> tuple[int, int] | None:
-    """Keyword and offer that lowers `worth` most a false accept; None where none does."""
-    best, found = 0.0, None
-    for keyword, (of, now) in enumerate(zip(offers, taken, strict=True)):
-        before = worth[of[now].lowest :, keyword].min()
-        for n in range(now + 1, len(of)):
-            cost = of[n].cost - of[now].cost
-            gain = float(before - worth[of[n].lowest :, keyword].min()) / cost
-            if cost <= left and gain > best:
-                best, found = gain, (keyword, n)
-    return found
-
-
-def _middle(misses: Counts, lowest: int) -> int:
-    """Middle of the thresholds from `lowest` on that miss least."""
-    least = np.flatnonzero(misses[lowest:] == misses[lowest:].min()) + lowest
-    return int(least[len(least) // 2]) if len(least) else lowest
+def _smoothed(misses: Counts) -> NDArray[np.float64]:
+    """Means over `AROUND` thresholds, so that no threshold sits at the very edge of a recording."""
+    padded = np.pad(misses, ((AROUND // 2, AROUND // 2), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, AROUND, axis=0)
+    return windows.mean(axis=2)
 
 
 def _share(place: float) -> float:

@@ -11,6 +11,7 @@ from sssm.calibration import (
     best_point,
     choose,
     curve,
+    expected,
     logit,
     measurable,
     settle,
@@ -185,47 +186,92 @@ def test_a_rate_needs_hours():
 
 
 GRID = [0.2, 0.4, 0.6, 0.8]
+FINE = threshold_grid()
+PLACES = np.array([logit(x) for x in FINE])
 
 
 def columns(*of_keywords):
     return np.array(of_keywords).T
 
 
-def test_without_positives_each_keyword_has_its_share():
-    false = columns([8, 4, 2, 0], [8, 2, 1, 0], [0, 0, 0, 0])
-    assert choose(GRID, false, None, 0) == [3, 3, 0]
-    assert choose(GRID, false, None, 5) == [2, 1, 0]
-    assert choose(GRID, false, None, 6) == [1, 1, 0]
+def counted(places):
+    """(grid,) how many of the scores, in logit, each threshold lets through."""
+    return (np.asarray(places)[:, None] >= PLACES).sum(axis=0)
 
 
-def test_without_positives_what_is_left_lowers_thresholds_most():
-    false = columns([5, 3, 3, 0], [9, 9, 1, 0])
-    assert choose(GRID, false, None, 1) == [3, 2]  # no share is whole; one is left
+def test_where_there_are_enough_the_count_is_what_to_expect():
+    rng = np.random.default_rng(0)
+    counts = counted(PLACES[0] + rng.exponential(0.8, 4_000))
+    enough = counts >= 25
+    found = expected(FINE, counts[:, None])[:, 0]
+    assert 20 < enough.sum() < len(FINE)
+    np.testing.assert_array_equal(found[enough], counts[enough])
 
 
-def test_what_is_allowed_goes_where_it_saves_most_misses():
-    false = columns([4, 3, 2, 0], [4, 3, 2, 0])
-    misses = columns([0, 1, 1, 2], [0, 0, 1, 9])
-    assert choose(GRID, false, misses, 2) == [3, 2]
-    assert choose(GRID, false, misses, 3) == [3, 1]
-    assert choose(GRID, false, misses, 100) == [0, 1]  # the second saves nothing by a fourth
+def test_the_line_goes_on_where_there_are_few():
+    """Half of the scores, of a distribution that is known, tell how many of the others reach up."""
+    rng = np.random.default_rng(1)
+    mean, total = 0.7, 3_000
+    found = expected(FINE, counted(PLACES[0] + rng.exponential(mean, total))[:, None])[:, 0]
+    truth = total * np.exp(-(PLACES - PLACES[0]) / mean)
+    few = (truth < 20) & (truth > 0.01)
+    assert few.sum() > 30
+    assert abs(np.log(found[few] / truth[few])).max() < 1.0  # a count is none at half of them
+    assert (np.diff(found) <= 0).all()
 
 
-def test_a_threshold_is_the_middle_of_those_that_are_as_good():
-    false = columns([1, 0, 0, 0, 0, 0])
-    misses = columns([1, 1, 1, 1, 1, 3])
-    assert choose([0.1, *GRID, 0.9], false, misses, 0) == [3]
-    assert choose([0.1, *GRID, 0.9], false, misses, 5) == [3]  # more would save nothing
+def test_a_keyword_of_which_little_is_known_falls_as_the_others_do():
+    rng = np.random.default_rng(2)
+    many = [counted(PLACES[0] + rng.exponential(0.4, 500)) for _ in range(3)]
+    found = expected(FINE, columns(*many, counted([PLACES[0]]), counted([])))
+    slopes = np.diff(np.log(found[-10:]), axis=0).mean(axis=0) / np.diff(PLACES[-10:]).mean()
+    assert slopes == pytest.approx([-1 / 0.4] * 5, rel=0.25)
+    assert found[0, 3:] == pytest.approx([1, 0.5])
+
+
+def test_with_nothing_seen_at_all_there_is_still_something_to_expect():
+    found = expected(FINE, np.zeros((len(FINE), 2), int))
+    assert found[0] == pytest.approx([0.5, 0.5])
+    assert np.diff(np.log(found), axis=0)[:, 0] == pytest.approx(-np.diff(PLACES), rel=1e-6)
 
 
 def test_false_accepts_that_come_back_at_a_higher_threshold_count():
     """A lower threshold may fire once where a higher one fires twice."""
-    assert choose(GRID, columns([0, 0, 2, 0]), None, 1) == [3]
+    counts = counted(np.linspace(PLACES[0], PLACES[40], 90))
+    dented = counts.copy()
+    dented[3] = 0
+    np.testing.assert_allclose(expected(FINE, dented[:, None])[3], counts[4])
+
+
+def test_without_positives_each_keyword_has_its_share():
+    fire = columns([8, 4, 2, 0], [8, 2, 1, 0], [0, 0, 0, 0])
+    assert choose(GRID, fire, None, 0) == [3, 3, 0]
+    assert choose(GRID, fire, None, 5) == [3, 2, 0]
+    assert choose(GRID, fire, None, 6) == [2, 1, 0]
 
 
 def test_a_keyword_that_fires_at_every_threshold_has_the_highest():
     assert choose(GRID, columns([9, 9, 9, 5]), None, 1) == [3]
     assert choose(GRID, columns([9, 9, 9, 5], [0, 0, 0, 0]), None, 1) == [3, 0]
+    assert choose(GRID, columns([9, 9, 9, 5]), columns([0, 0, 1, 2]), 1) == [3]
+
+
+def test_what_is_allowed_goes_where_it_saves_most_misses():
+    """Both fire alike; of the second keyword ten times as many are missed at high thresholds."""
+    fire = 30 * np.exp(PLACES[0] - PLACES)
+    missed = np.linspace(0, 20, len(FINE)).astype(int)
+    few, many = choose(FINE, columns(fire, fire), columns(missed, 10 * missed), 4)
+    assert many < few
+    assert 3 < fire[few] + fire[many] <= 4
+    assert choose(FINE, columns(fire, fire), columns(missed, 10 * missed), 1e6)[1] < 5
+
+
+def test_a_threshold_keeps_away_from_the_edge_of_what_it_finds():
+    """Thresholds below 0.5 find all, and nothing fires: the highest of them would be luck."""
+    missed = (np.array(FINE) > 0.5).astype(int)
+    edge = int(missed.argmax())
+    (chosen,) = choose(FINE, 1e-3 * np.exp(-PLACES)[:, None], missed[:, None], 1)
+    assert edge - 5 < chosen < edge - 1
 
 
 def test_thresholds_rise_until_all_keywords_together_keep_to_it():

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sssm import thresholds as thresholds_file
-from sssm.calibration import HIGHEST, choose, curve, settle, threshold_grid
+from sssm.calibration import HIGHEST, choose, curve, expected, settle, threshold_grid
 from sssm.det import save_det
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
@@ -129,13 +129,14 @@ def _chosen(
 ) -> tuple[KeywordSpotter, dict[str, Any]]:
     """The spotter with thresholds that keep to a rate in these recordings."""
     grid = threshold_grid()
-    allowed = int(rate * negatives.hours)
-    places = choose(grid, *counts_alone(positives, negatives, grid), allowed)
+    allowed = rate * negatives.hours
+    false, missed = counts_alone(positives, negatives, grid)
+    places = choose(grid, expected(grid, false), missed, allowed)
     chosen = settle(
         spotter.keywords, grid, places,
         lambda x: negatives.false_accepts(negatives.traces.fired(x)), allowed,
     )  # fmt: skip
-    facts = {"target_per_hour": rate, "allowed": allowed, "thresholds": chosen}
+    facts = {"target_per_hour": rate, "allowed": int(allowed), "thresholds": chosen}
     return spotter.with_settings(thresholds=chosen), facts
 
 

@@ -61,8 +61,6 @@ class SoundPool:
             del kinds["speech"]
         self._kinds = list(kinds)
         self._shares = np.array(list(kinds.values())) / sum(kinds.values())
-        counts = np.array([self._words.count(word) for word in self._keywords], float)
-        self._keyword_shares = counts**recipe.balance / (counts**recipe.balance).sum()
 
     def draw(self, rng: np.random.Generator) -> Sound:
         """A sound of a random kind."""
@@ -79,7 +77,8 @@ class SoundPool:
         return self._word(word, kind == "keyword", rng)
 
     def _keyword(self, rng: np.random.Generator) -> str:
-        return self._keywords[rng.choice(len(self._keywords), p=self._keyword_shares)]
+        """All alike: a stream's scores have no prior taken off, unlike a clip's."""
+        return self._keywords[rng.integers(len(self._keywords))]
 
     def _other(self, rng: np.random.Generator) -> str:
         return self._words.draw_word(rng, avoid=self._avoid)
