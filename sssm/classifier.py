@@ -43,29 +43,24 @@ class Classifier:
     'yes'
     """
 
-    def __init__(self, model: LiveModel, clip_offset: tuple[float, ...]):
+    def __init__(self, model: LiveModel):
         self.labels = model.labels
         self._engine_at = model.engine_at
-        self._clip_offset = clip_offset
+        self._clip_offset = model.clip_offset
 
     @classmethod
     def load(cls, name_or_file: str | os.PathLike[str]) -> Self:
         """The shipped model of that name, or the model in that file.
 
         Raises:
-            ModelFileError: there is neither, the file is damaged, it needs the extra `torch`, or it
-                has no answer for a whole recording.
+            ModelFileError: there is neither, the file is damaged, or it needs the extra `torch`.
         """
-        model = load_live(name_or_file).model
-        if model.clip_offset is None:
-            wanted = "export it with --unit chunk"
-            raise ModelFileError(f"{name_or_file}: hears frames, not recordings; {wanted}")
-        return cls(model, model.clip_offset)
+        return cls(load_live(name_or_file).model)
 
     @classmethod
     def of(cls, network: "KeywordModel") -> Self:
         """A model of torch."""
-        return cls(live(network), tuple(network.clip.offset.tolist()))
+        return cls(live(network))
 
     def classify(self, path: str | os.PathLike[str]) -> Answer:
         """Answer for the whole file, whatever its length, in constant memory.

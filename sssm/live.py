@@ -29,13 +29,12 @@ class LiveModel(NamedTuple):
     Attributes:
         engine_at: the engine for a rate of 8 to 48 kHz.
         labels: names of the columns of logits.
-        clip_offset: a label's offset in the answer for a whole recording; None where the logits
-            are known up to a constant of each frame alone, which no such answer can be made from.
+        clip_offset: a label's offset in the answer for a whole recording.
     """
 
     engine_at: Callable[[int], Engine]
     labels: tuple[str, ...]
-    clip_offset: tuple[float, ...] | None
+    clip_offset: tuple[float, ...]
 
 
 class Loaded(NamedTuple):
@@ -94,8 +93,7 @@ def load_live(name_or_file: str | os.PathLike[str]) -> Loaded:
     from sssm.onnx.engine import OnnxModel
 
     exported = OnnxModel(path)
-    of_recordings = exported.card.clip_offset if exported.is_open else None
-    model = LiveModel(_kept(exported.at_rate), exported.card.labels, of_recordings)
+    model = LiveModel(_kept(exported.at_rate), exported.card.labels, exported.card.clip_offset)
     return Loaded(model, exported.card, exported.card.model)
 
 

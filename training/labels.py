@@ -36,7 +36,7 @@ def labels_of(names: tuple[str, ...]) -> LabelSet:
 
 
 def label_set(name: str, corpus: Corpus) -> LabelSet:
-    """`sc12` (ten words, unknown, silence), `sc35` (all words), or `folder` (a user's own).
+    """`sc12` (ten words, unknown, silence), `sc10` (the ten alone), `sc35` (all), `folder` (own).
 
     Raises:
         ValueError: an unknown name.
@@ -44,10 +44,12 @@ def label_set(name: str, corpus: Corpus) -> LabelSet:
     words = sorted({e.word for e in corpus.entries if e.source == "commands"})
     if name == "sc12":
         return LabelSet(CORE_WORDS, unknown=True, silence=True)
+    if name == "sc10":
+        return LabelSet(CORE_WORDS, unknown=False, silence=False)
     if name == "sc35":
         return LabelSet(tuple(words), unknown=False, silence=False)
     if name == "folder":
         keywords = tuple(word for word in words if word != UNKNOWN)
         noise = any(e.source == "background" for e in corpus.entries)
         return LabelSet(keywords, UNKNOWN in words, noise)
-    raise ValueError(f"labels must be sc12, sc35 or folder, got {name!r}")
+    raise ValueError(f"labels must be sc12, sc10, sc35 or folder, got {name!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sssm.config import ModelConfig
 
-LABELS = ("sc12", "sc35", "folder")
+LABELS = ("sc12", "sc10", "sc35", "folder")
 PRECISIONS = ("32-true", "bf16-mixed")
 AT_LEAST_ONE = (
     "bands", "channels", "state_size", "depth", "steps", "batch", "loaders", "save_every",
@@ -33,7 +33,7 @@ class Recipe:
     """What to train, on what, for how long.
 
     Attributes:
-        labels: `sc12`, `sc35`, or `folder` for one's own words.
+        labels: `sc12`, `sc10`, `sc35`, or `folder` for one's own words.
         front, layer, bands, channels, state_size, depth, dropout: of `sssm.config.ModelConfig`.
         steps: batches until the end of the cosine.
         batch: clips a step and device.

@@ -23,7 +23,6 @@ from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_len
 from sssm.weights import ModelFileError
 
 KEPT = 16  # calls whose arrays are kept; a live stream has two or three
-SMALLEST = np.finfo(np.float32).tiny
 
 Array = NDArray[np.float32]
 
@@ -110,7 +109,7 @@ class _Bound(NamedTuple):
     before: list[Array]  # states that are read, (rows, numbers) of every tensor
     after: list[Array]  # and written
     scores: Scores
-    logits: Logits  # left as they are by a file that gives scores alone
+    logits: Logits
 
 
 class OnnxEngine:
@@ -164,10 +163,7 @@ class OnnxEngine:
         bound.audio[...] = audio
         self._session.run_with_iobinding(bound.binding)
         after = live or (np.concatenate(bound.after, axis=1),)
-        scores = bound.scores.copy()
-        # Of a file that gives scores alone: their logarithms are logits too.
-        logits = bound.logits.copy() if self._is_open else np.log(np.maximum(scores, SMALLEST))
-        return Run(scores, logits, after)
+        return Run(bound.scores.copy(), bound.logits.copy(), after)
 
     def _bound(
         self,
@@ -198,9 +194,7 @@ class OnnxEngine:
         inputs: dict[str, Array] = {"audio": audio}
         if self._matrices:
             inputs |= self._matrices[turn]._asdict()
-        outputs: dict[str, Array] = {"scores": scores}
-        if self._is_open:
-            outputs["logits"] = logits
+        outputs: dict[str, Array] = {"scores": scores, "logits": logits}
         read, written = (self._parts(states, rows) for states in (before, after))
         for state, x, y in zip(self._card.states, read, written, strict=True):
             inputs[state.input] = x.reshape(rows, *state.shape[1:])

@@ -36,7 +36,7 @@ class Bank(NamedTuple):
     """Values of a graph: the bank's matrices, constant or handed in (see `modes.Matrices`)."""
 
     taps: str  # (S, 4K)
-    frame: str  # (20, 12, K)
+    frame: str  # (12, 20, K)
     by_mode: str  # (K, 20, 12), the same
     block: str  # (K, 4F + 4, 4F + 4)
     offset: str  # (1, H + K) what the linear map of the bands adds
@@ -88,8 +88,8 @@ class FilterbankGraph:
 
     def one(self, g: Graph, sums: str, bank: Bank, states: Sequence[str]) -> tuple[str, list[str]]:
         """A frame's sums (batch, 16, K) -> (batch, H), and the next states."""
-        sources = g.unsqueeze(g.concat([sums, states[0]], axis=1), [2])
-        results = g.sum(g.multiply(sources, bank.frame), [1])
+        sources = g.unsqueeze(g.concat([sums, states[0]], axis=1), [1])
+        results = g.sum(g.multiply(sources, bank.frame), [2])
         h, readings = g.split(results, [PLANES, RESULTS - PLANES], axis=1)
         y, gain = self.hear(g, g.sum_of_squares(readings, 1), bank.offset, states[1])
         return y, [g.flush(h), gain]

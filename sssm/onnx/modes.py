@@ -25,7 +25,7 @@ class Matrices(NamedTuple):
     """The bank at one rate, for frames whose readings have the same lengths."""
 
     taps: Array  # (S, 4K) what each sample of a reading adds to the state
-    frame: Array  # (20, 12, K) from a frame's 16 such sums and the state before to its results
+    frame: Array  # (12, 20, K) results of a frame from its 16 such sums and the state before
     by_mode: Array  # (K, 20, 12) the same
     block: Array  # (K, 4F + 4, 4F + 4) from F frames' sums and a state to the states around them
     absent: Array  # (1, K) 1 where a mode lies too high for the rate to be heard
@@ -64,7 +64,7 @@ class Modes(NamedTuple):
         frame = _frame(carries)
         values = (
             _taps(a, b, -(-sample_rate_hz // READINGS_HZ)),
-            frame,
+            frame.swapaxes(0, 1),
             np.moveaxis(frame, -1, 0),
             _block(_product(carries), FRAMES_A_BLOCK),
             absent[None],

@@ -56,8 +56,7 @@ def chunk_unit(model: ModelGraph, g: Graph, frames: int | None) -> Unit:
     shape = (BATCH, "frames" if frames is None else frames, len(model.labels))
     g.output(g.softmax(logits), "scores", shape)
     give(g, tensors, states)
-    if frames is None:  # for an engine, which answers whole recordings too
-        g.output(logits, "logits", shape)
+    g.output(logits, "logits", shape)  # for an engine, which answers whole recordings too
     return Unit(g, tensors)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import torch
 import typer
-from copying import DEPTH, MAMBA_CHANNELS, SEED, STATES, Model, tell, train
+from copying import DEPTH, MAMBA_CHANNELS, SEED, STATES, Model, sequences, tell, train
 from torch import Tensor, nn
 
 from sssm.layers.mamba import Mamba, MambaBlock
@@ -50,7 +50,8 @@ def main(steps: Annotated[int, typer.Option(help="Of training, for each model.")
     for chosen in CHOSEN:
         torch.manual_seed(SEED)
         blocks = [MambaBlock(PartlySelective(chosen), dropout=0.0) for _ in range(DEPTH)]
-        rows[chosen or "none"] = train(chosen or "none", Model(blocks, MAMBA_CHANNELS), steps)
+        name, model = chosen or "none", Model(blocks, MAMBA_CHANNELS)
+        rows[name] = train(name, model, sequences, steps)
     tell("selective", "Selective copying by what is selective", rows, steps)
 
 

@@ -80,8 +80,9 @@ def test_a_recording_is_answered_as_by_torch(files, rate, seconds):
     x = chirps(1.3, rate)[: int(seconds * rate)]
     pieces = np.array_split(x, 3)
     wanted = Classifier.load(files[0]).scores(pieces, rate)
-    got = Classifier.load(files[1]).scores(pieces, rate)
-    assert got == pytest.approx(wanted, abs=1e-4)
+    for file in files[1:] if rate == 16_000 else files[1:2]:  # the last hears that rate alone
+        got = Classifier.load(file).scores(pieces, rate)
+        assert got == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_state_is_a_value(files):
@@ -201,8 +202,6 @@ def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
 
 
 def test_a_file_that_cannot_listen_says_which_can(files, tmp_path, spotters):
-    with pytest.raises(ModelFileError, match="not recordings; export it with --unit chunk"):
-        Classifier.load(files[2])
     sample = exported(files[0], tmp_path / "s.onnx", unit="chunk", frames=2)
     with pytest.raises(ModelFileError, match="--unit chunk"):
         KeywordSpotter.load(sample)

@@ -33,7 +33,7 @@ def test_settings_override_a_preset():
         ("gain_low_db=-200", r"gain_low_db must be in \[-120, 120\]"),
         ("snr_low_db=31", "snr_low_db must not be above snr_high_db, got 31.0 and 30.0"),
         ("gain_high_db=-16", "gain_low_db must not be above gain_high_db"),
-        ("labels=sc13", "labels must be one of sc12, sc35, folder"),
+        ("labels=sc13", "labels must be one of sc12, sc10, sc35, folder"),
         ("dropout=1.0", r"dropout must be in \[0, 1\)"),
         ("precision=16-true", "precision must be one of 32-true, bf16-mixed"),
     ],
