@@ -164,7 +164,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     """Thresholds that keep to a rate of all keywords together in what was heard."""
     import numpy as np
 
-    from sssm.calibration import choose, expected, settle, threshold_grid
+    from sssm.calibration import choose, expected_counts, settle, threshold_grid
 
     grid = threshold_grid()
     allowed = per_hour * heard.negatives.hours
@@ -175,7 +175,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     return settle(
         heard.spotter.keywords,
         grid,
-        choose(grid, expected(grid, false), missed, allowed),
+        choose(grid, expected_counts(grid, false), missed, allowed),
         lambda thresholds: heard.false_accepts(heard.negatives.fired(thresholds)),
         allowed,
     )

@@ -66,14 +66,13 @@ def measurable(rate: float, hours: float) -> bool:
     return rate * hours >= EVENTS_MEASURABLE
 
 
-def expected(grid: Sequence[float], false_accepts: Counts) -> NDArray[np.float64]:
+def expected_counts(grid: Sequence[float], false_accepts: Counts) -> NDArray[np.float64]:
     """(grid, keywords) false accepts to expect where so many, of each keyword alone, were seen.
 
-    At a high threshold there are few, and whether there is one or none is luck.  There a straight
-    line goes on in the logarithm of the count over the logit, which is what any distribution of
-    scores looks like far enough up if it falls by as much at every step (Pickands 1975,
-    Ann. Statist. 3, 119: excesses over a high threshold).  It starts at the highest threshold that
-    `ENOUGH` false accepts reach, or at the lowest; its slope is that of most likelihood, drawn
+    Where there are `ENOUGH`, as many again.  At higher thresholds there are few, and whether there
+    is one or none is luck: there a straight line goes on, the logarithm of the count over the
+    logit, as the tail of a distribution that falls by as much at every step (Pickands 1975, Ann.
+    Statist. 3, 119: excesses over a high threshold).  Its slope is that of most likelihood, drawn
     towards that of all keywords by as much as `BELIEF` false accepts would.
 
     Args:
@@ -106,7 +105,7 @@ def choose(
 
     Args:
         grid: from low to high.
-        expected: (grid, keywords) false accepts of each keyword alone, see `expected`.
+        expected: (grid, keywords) false accepts of each keyword alone, see `expected_counts`.
         misses: likewise; None where no recordings of the keywords are known.
         allowed: false accepts of all keywords together.
     """

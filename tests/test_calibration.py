@@ -11,7 +11,7 @@ from sssm.calibration import (
     best_point,
     choose,
     curve,
-    expected,
+    expected_counts,
     logit,
     measurable,
     settle,
@@ -203,7 +203,7 @@ def test_where_there_are_enough_the_count_is_what_to_expect():
     rng = np.random.default_rng(0)
     counts = counted(PLACES[0] + rng.exponential(0.8, 4_000))
     enough = counts >= 25
-    found = expected(FINE, counts[:, None])[:, 0]
+    found = expected_counts(FINE, counts[:, None])[:, 0]
     assert 20 < enough.sum() < len(FINE)
     np.testing.assert_array_equal(found[enough], counts[enough])
 
@@ -212,7 +212,7 @@ def test_the_line_goes_on_where_there_are_few():
     """Half of the scores, of a distribution that is known, tell how many of the others reach up."""
     rng = np.random.default_rng(1)
     mean, total = 0.7, 3_000
-    found = expected(FINE, counted(PLACES[0] + rng.exponential(mean, total))[:, None])[:, 0]
+    found = expected_counts(FINE, counted(PLACES[0] + rng.exponential(mean, total))[:, None])[:, 0]
     truth = total * np.exp(-(PLACES - PLACES[0]) / mean)
     few = (truth < 20) & (truth > 0.01)
     assert few.sum() > 30
@@ -223,14 +223,14 @@ def test_the_line_goes_on_where_there_are_few():
 def test_a_keyword_of_which_little_is_known_falls_as_the_others_do():
     rng = np.random.default_rng(2)
     many = [counted(PLACES[0] + rng.exponential(0.4, 500)) for _ in range(3)]
-    found = expected(FINE, columns(*many, counted([PLACES[0]]), counted([])))
+    found = expected_counts(FINE, columns(*many, counted([PLACES[0]]), counted([])))
     slopes = np.diff(np.log(found[-10:]), axis=0).mean(axis=0) / np.diff(PLACES[-10:]).mean()
     assert slopes == pytest.approx([-1 / 0.4] * 5, rel=0.25)
     assert found[0, 3:] == pytest.approx([1, 0.5])
 
 
 def test_with_nothing_seen_at_all_there_is_still_something_to_expect():
-    found = expected(FINE, np.zeros((len(FINE), 2), int))
+    found = expected_counts(FINE, np.zeros((len(FINE), 2), int))
     assert found[0] == pytest.approx([0.5, 0.5])
     assert np.diff(np.log(found), axis=0)[:, 0] == pytest.approx(-np.diff(PLACES), rel=1e-6)
 
@@ -240,7 +240,7 @@ def test_false_accepts_that_come_back_at_a_higher_threshold_count():
     counts = counted(np.linspace(PLACES[0], PLACES[40], 90))
     dented = counts.copy()
     dented[3] = 0
-    np.testing.assert_allclose(expected(FINE, dented[:, None])[3], counts[4])
+    np.testing.assert_allclose(expected_counts(FINE, dented[:, None])[3], counts[4])
 
 
 def test_without_positives_each_keyword_has_its_share():

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sssm import thresholds as thresholds_file
-from sssm.calibration import HIGHEST, choose, curve, expected, settle, threshold_grid
+from sssm.calibration import HIGHEST, choose, curve, expected_counts, settle, threshold_grid
 from sssm.det import save_det
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
@@ -131,7 +131,7 @@ def _chosen(
     grid = threshold_grid()
     allowed = rate * negatives.hours
     false, missed = counts_alone(positives, negatives, grid)
-    places = choose(grid, expected(grid, false), missed, allowed)
+    places = choose(grid, expected_counts(grid, false), missed, allowed)
     chosen = settle(
         spotter.keywords, grid, places,
         lambda x: negatives.false_accepts(negatives.traces.fired(x)), allowed,

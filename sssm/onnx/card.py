@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sssm.onnx.modes import Modes
 from sssm.onnx.state import Fill
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 UNITS = ("sample", "frame", "chunk")
 
 

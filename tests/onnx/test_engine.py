@@ -189,7 +189,7 @@ def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
         return tmp_path / "changed.onnx"
 
     for key, value, message in (
-        ("format_version", "2", "format version 2"),
+        ("format_version", "3", "format version 3"),
         ("format_version", None, "not a model of sssm"),
         ("labels", None, "labels is missing"),
         ("labels", "[", "not JSON"),
