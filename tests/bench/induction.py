@@ -4,8 +4,8 @@
 
 The Mamba paper's section 4.1.2, made small: in a sequence of random tokens a mark stands once,
 and again at its end; to be told is the token that followed it the first time.  Where that was
-changes from sequence to sequence, so that no length trained on can be learned by heart.  The models are those of `copying.py`; they are trained on
-sequences of 64 tokens and heard on up to 64 times as many as well.  Chance is 6%.
+changes from sequence to sequence.  The models are those of `copying.py`, trained on sequences of
+64 tokens; then they hear up to 64 times as many.  Chance is 6%.
 
 Writes induction.json and its plot, and ends in the same as one line.
 """
