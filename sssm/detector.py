@@ -36,6 +36,13 @@ class DetectorState(NamedTuple):
     frame: NDArray[Any]  # (rows,) int64, frames heard
 
 
+class _Numbers(NamedTuple):
+    """Of every keyword, as Python's own."""
+
+    limits: list[float]
+    releases: list[float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Detector:
     """Smooth, compare with a threshold, and stay quiet for a while after a detection.
@@ -68,7 +75,7 @@ class Detector:
     _columns: Any = field(init=False, repr=False, compare=False)  # of the keywords
     _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _releases: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    _releases_of: list[float] = field(init=False, repr=False, compare=False)
+    _numbers: _Numbers = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.thresholds) - set(self.keywords))
@@ -95,7 +102,8 @@ class Detector:
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
         object.__setattr__(self, "_releases", self.release * self._limits)
-        object.__setattr__(self, "_releases_of", self._releases.tolist())
+        numbers = _Numbers(self._limits.tolist(), self._releases.tolist())
+        object.__setattr__(self, "_numbers", numbers)
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -133,8 +141,8 @@ class Detector:
         """
         if scores.shape[1] == 0:
             return [], state
-        if scores.shape[:2] == (1, 1) and (quiet := self._quiet(scores[0, 0], state)) is not None:
-            return [], quiet
+        if scores.shape[:2] == (1, 1) and (after := self._unheard(scores[0, 0], state)) is not None:
+            return [], after
         smoothed = self.smooth(scores, state.smoothed)
         low = smoothed <= self._releases
         # Nearly always one of these two, and many times as fast as frame after frame.
@@ -164,21 +172,29 @@ class Detector:
             before = smoothed[:, t]
         return smoothed
 
-    def _quiet(self, scores: NDArray[np.floating], state: DetectorState) -> DetectorState | None:
-        """The state after a frame of one stream in which no word goes on or begins; else None.
+    def _unheard(self, scores: NDArray[np.floating], state: DetectorState) -> DetectorState | None:
+        """The state after a frame of one stream that reaches no threshold; None where it does.
 
         Live nearly every frame is one, and there, where the engine has just filled the caches, ten
         numbers one by one cost half as much as operations on an array of ten.
         """
-        if np.count_nonzero(state.since):
-            return None
         keep, take = self.smoothing, 1 - self.smoothing
         numbers = zip(state.smoothed[0].tolist(), scores[self._columns].tolist(), strict=True)
         smoothed = [keep * before + take * score for before, score in numbers]
-        if any(score > least for score, least in zip(smoothed, self._releases_of, strict=True)):
+        low = [
+            score <= least for score, least in zip(smoothed, self._numbers.releases, strict=True)
+        ]
+        above, since, armed, quiet, frame = state[1:]
+        is_low = all(low)
+        limits = zip(smoothed, self._numbers.limits, strict=True)
+        if not is_low and any(score >= limit for score, limit in limits):
             return None
-        rest = state.above, state.since, state.armed, state.quiet
-        return DetectorState(np.array([smoothed]), *rest, state.frame + 1)
+        if not is_low or np.count_nonzero(since):  # else all stays as it is
+            now = int(frame[0]) + 1
+            firsts = zip(low, since[0].tolist(), strict=True)
+            since = np.array([[0 if fell else first or now for fell, first in firsts]])
+            above, armed = np.zeros(since.shape, np.int64), armed | low
+        return DetectorState(np.array([smoothed]), above, since, armed, quiet, frame + 1)
 
     def _resting(
         self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
