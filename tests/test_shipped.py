@@ -12,6 +12,7 @@ from sssm.cost import parameters
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.live import live_models
 from sssm.model import KeywordModel, ModelState
+from sssm.onnx.engine import FRAMES, OnnxModel
 from sssm.spotter import KeywordSpotter
 from sssm.weights import load_model, shipped_models
 
@@ -90,6 +91,8 @@ def test_what_listens_was_exported_from_the_weights(name, path):
     exported, weights = KeywordSpotter.load(name), KeywordSpotter.load(path)
     assert exported.fingerprint == weights.fingerprint, f"sssm export {name} {listens} --unit chunk"
     assert exported.labels == weights.labels
+    beside = listens.with_suffix(FRAMES)
+    assert OnnxModel(listens).frames is not None, f"sssm export {name} {beside} --unit frame"
     assert exported.detector.thresholds == {
         word: weights.detector.thresholds.get(word, DEFAULT_THRESHOLD) for word in weights.keywords
     }

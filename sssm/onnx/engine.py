@@ -23,12 +23,16 @@ from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_len
 from sssm.weights import ModelFileError
 
 KEPT = 16  # calls whose arrays are kept; a live stream has two or three
+FRAMES = ".frame.onnx"  # ends the name of a file of unit `frame` beside one that hears any length
 
 Array = NDArray[np.float32]
 
 
 class OnnxModel:
     """A file that `sssm export` wrote.
+
+    Where NAME.frame.onnx, the same model by the frame, lies beside NAME.onnx, single frames go
+    through it: it hears one rate alone, and a live stream saves a ninth of its work.
 
     Args:
         path: of unit `chunk` with its length left open, which hears every rate; or `frame`.
@@ -45,6 +49,7 @@ class OnnxModel:
             wanted = "export it with --unit chunk, without --chunk-ms, to listen to it"
             raise ModelFileError(f"{path}: a file of unit {self.card.unit}; {wanted}")
         self.path = path
+        self.frames = self._beside(Path(path).with_suffix(FRAMES)) if self.is_open else None
 
     def at_rate(self, sample_rate_hz: int) -> "OnnxEngine":
         """What runs it at this rate.
@@ -56,6 +61,17 @@ class OnnxModel:
         if sample_rate_hz != rate and not (self.is_open and self.card.modes):
             raise ModelFileError(f"{self.path}: hears {rate} Hz alone, not {sample_rate_hz} Hz")
         return OnnxEngine(self, sample_rate_hz)
+
+    def _beside(self, path: Path) -> onnxruntime.InferenceSession | None:
+        """The same model by the frame at the same rate, if that is what the file holds."""
+        if not path.is_file():
+            return None
+        session = open_session(path)
+        card, own = _card(session, path), self.card
+        is_same = (card.model, card.states, card.sample_rate_hz) == (
+            own.model, own.states, own.sample_rate_hz,
+        )  # fmt: skip
+        return session if is_same and card.unit == "frame" else None
 
     def _audio_length(self) -> int | str:
         length: int | str = self.session.get_inputs()[0].shape[1]
@@ -104,6 +120,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 class _Bound(NamedTuple):
     """Arrays of one shape of call, that the runtime reads and writes where they are."""
 
+    session: onnxruntime.InferenceSession
     binding: Any
     audio: Samples
     before: list[Array]  # states that are read, (rows, numbers) of every tensor
@@ -133,6 +150,7 @@ class OnnxEngine:
         self._local = threading.local()  # an engine may be shared by threads, its arrays may not
         starts = [state.start(1).ravel() for state in model.card.states]
         self._start = np.concatenate(starts)[None]
+        self._frames = None if self._matrices else model.frames
         ends = np.cumsum([len(start) for start in starts]).tolist()
         self._columns = [slice(a, b) for a, b in itertools.pairwise([0, *ends])]  # of every tensor
 
@@ -161,7 +179,7 @@ class OnnxEngine:
             for part, columns in zip(bound.before, self._columns, strict=True):
                 part[...] = state[0][:, columns]
         bound.audio[...] = audio
-        self._session.run_with_iobinding(bound.binding)
+        bound.session.run_with_iobinding(bound.binding)
         after = live or (np.concatenate(bound.after, axis=1),)
         return Run(bound.scores.copy(), bound.logits.copy(), after)
 
@@ -188,7 +206,8 @@ class OnnxEngine:
         return bound
 
     def _bind(self, rows: int, frames: int, turn: int, before: Array, after: Array) -> _Bound:
-        binding, shape = self._session.io_binding(), (rows, frames, len(self._card.labels))
+        session = self._frames if self._frames is not None and frames == 1 else self._session
+        binding, shape = session.io_binding(), (rows, frames, len(self._card.labels))
         audio = np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32)
         scores, logits = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         inputs: dict[str, Array] = {"audio": audio}
@@ -203,7 +222,7 @@ class OnnxEngine:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return _Bound(binding, audio, read, written, scores, logits)
+        return _Bound(session, binding, audio, read, written, scores, logits)
 
     def _parts(self, states: Array, rows: int) -> list[Array]:
         """(rows, numbers) of every tensor, which stand one after the other."""

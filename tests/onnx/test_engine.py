@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from sounds import chirps, sensitive
 
@@ -136,6 +137,58 @@ def test_a_push_that_fails_leaves_the_state_as_it_was(spotters, monkeypatch, fra
         stream.push(x[: frames * 160])
     monkeypatch.undo()
     np.testing.assert_array_equal(stream.push_scores(x), other.push_scores(x))
+
+
+class Counted:
+    """A session that counts how often it runs."""
+
+    def __init__(self, session):
+        self.io_binding, self._run, self.runs = session.io_binding, session.run_with_iobinding, 0
+
+    def run_with_iobinding(self, binding):
+        self.runs += 1
+        self._run(binding)
+
+
+def test_single_frames_go_through_the_file_that_lies_beside(files, tmp_path):
+    both, beside = tmp_path / "both.onnx", tmp_path / "both.frame.onnx"
+    both.write_bytes(files[1].read_bytes())
+    beside.write_bytes(files[2].read_bytes())
+    model, alone = OnnxModel(both), OnnxModel(files[1])
+    assert alone.frames is None
+    model.frames = counted = Counted(model.frames)
+    x = chirps(0.1, 16_000)[None]
+    for sizes, runs in (([160] * 10, 10), ([320, 160, 1_120], 1), ([1_600], 0)):
+        counted.runs, at, found = 0, 0, []
+        engine = model.at_rate(16_000)
+        state = engine.init_state(1)
+        for size in sizes:
+            scores, _, state = engine.run(x[:, at : at + size], at, state)
+            found.append(scores)
+            at += size
+        wanted = alone.at_rate(16_000).run(x, 0, state=engine.init_state(1))
+        np.testing.assert_allclose(np.concatenate(found, axis=1), wanted.scores, atol=1e-5)
+        np.testing.assert_allclose(state[0], wanted.state[0], rtol=1e-4, atol=1e-4)
+        assert counted.runs == runs
+    counted.runs = 0
+    engine = model.at_rate(48_000)
+    engine.run(np.zeros((1, 480), np.float32), 0, engine.init_state(1))
+    assert counted.runs == 0
+
+
+def test_what_lies_beside_and_is_no_such_file_is_left_alone(files, tmp_path):
+    both, beside = tmp_path / "both.onnx", tmp_path / "both.frame.onnx"
+    both.write_bytes(files[1].read_bytes())
+    exported(files[0], beside, unit="chunk", frames=1)
+    assert OnnxModel(both).frames is None
+    other = onnx.load_from_string(files[2].read_bytes())
+    (fingerprint_of,) = (entry for entry in other.metadata_props if entry.key == "model")
+    fingerprint_of.value = '"0123456789abcdef"'
+    beside.write_bytes(other.SerializeToString())
+    assert OnnxModel(both).frames is None
+    beside.write_bytes(b"no model")
+    with pytest.raises(ModelFileError, match=r"both\.frame\.onnx: not a whole ONNX model"):
+        OnnxModel(both)
 
 
 def test_silence_decays_to_exact_zero(files):
