@@ -74,6 +74,10 @@ def main() -> None:
         raise SystemExit(0) from None
     except OSError as error:
         terminal.tell(f"sssm: {error}")
+        try:
+            sys.stdout.flush()
+        except OSError:  # what cannot be written now cannot be at the end either
+            _forget_output()
         raise SystemExit(terminal.INPUT_FAILED) from None
 
 

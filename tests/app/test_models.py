@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -128,12 +129,14 @@ def test_what_needs_no_model_loads_no_torch(command):
     assert done.stdout or command == "models"
 
 
-def test_an_output_that_takes_no_more_is_one_line_and_1():
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # Python takes an empty one for none
+def test_an_output_that_takes_no_more_is_one_line_and_1(unbuffered):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "app.cli", "--version"],
             stdout=full,
             stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             text=True,
             cwd=Path(__file__).parents[2],
         )
