@@ -164,20 +164,20 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     """Thresholds that keep to a rate of all keywords together in what was heard."""
     import numpy as np
 
-    from sssm.calibration import choose, expected_counts, settle, threshold_grid
+    from sssm.calibration import threshold_grid, thresholds_within
 
     grid = threshold_grid()
-    allowed = per_hour * heard.negatives.hours
     false = np.array([heard.false_accepts(heard.negatives.fired_alone(x)) for x in grid])
     missed = None
     if heard.said:
         missed = np.array([heard.misses(heard.positives.fired_alone(x)) for x in grid])
-    return settle(
+    return thresholds_within(
         heard.spotter.keywords,
         grid,
-        choose(grid, expected_counts(grid, false), missed, allowed),
+        false,
+        missed,
         lambda thresholds: heard.false_accepts(heard.negatives.fired(thresholds)),
-        allowed,
+        per_hour * heard.negatives.hours,
     )
 
 

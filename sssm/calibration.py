@@ -66,6 +66,28 @@ def measurable(rate: float, hours: float) -> bool:
     return rate * hours >= EVENTS_MEASURABLE
 
 
+def thresholds_within(
+    keywords: Sequence[str],
+    grid: Sequence[float],
+    false_accepts: Counts,
+    misses: Counts | None,
+    count: Callable[[Mapping[str, float]], Counts],
+    allowed: float,
+) -> dict[str, float]:
+    """Thresholds that keep to so many false accepts, of few misses where these are known.
+
+    Args:
+        keywords: in the order of the numbers.
+        grid: from low to high.
+        false_accepts: (grid, keywords), each keyword alone.
+        misses: likewise; None where no recordings of the keywords are known.
+        count: thresholds -> (keywords,) false accepts of all together.
+        allowed: false accepts of all keywords together.
+    """
+    chosen = choose(grid, expected_counts(grid, false_accepts), misses, allowed)
+    return settle(keywords, grid, chosen, count, allowed)
+
+
 def expected_counts(grid: Sequence[float], false_accepts: Counts) -> NDArray[np.float64]:
     """(grid, keywords) false accepts to expect where so many, of each keyword alone, were seen.
 

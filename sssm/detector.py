@@ -241,11 +241,7 @@ class Detector:
         risen = np.where(state.since > 0, state.since, frame[:, None])
         since = np.where(low, 0, risen)
         armed = state.armed | low
-        reached = smoothed >= limits
-        if not np.count_nonzero(reached):
-            none = np.zeros(since.shape, np.int64)
-            return [], DetectorState(smoothed, none, since, armed, state.quiet, frame)
-        above = np.where(reached, state.above + 1, 0)
+        above = np.where(smoothed >= limits, state.above + 1, 0)
         quiet = state.quiet.copy()
 
         ready = armed & (above >= self.min_frames) & (frame > quiet)[:, None]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from sssm import thresholds as thresholds_file
-from sssm.calibration import HIGHEST, choose, curve, expected_counts, settle, threshold_grid
+from sssm.calibration import HIGHEST, curve, threshold_grid, thresholds_within
 from sssm.det import save_det
 from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
@@ -130,10 +130,8 @@ def _chosen(
     """The spotter with thresholds that keep to a rate in these recordings."""
     grid = threshold_grid()
     allowed = rate * negatives.hours
-    false, missed = counts_alone(positives, negatives, grid)
-    places = choose(grid, expected_counts(grid, false), missed, allowed)
-    chosen = settle(
-        spotter.keywords, grid, places,
+    chosen = thresholds_within(
+        spotter.keywords, grid, *counts_alone(positives, negatives, grid),
         lambda x: negatives.false_accepts(negatives.traces.fired(x)), allowed,
     )  # fmt: skip
     facts = {"target_per_hour": rate, "allowed": int(allowed), "thresholds": chosen}

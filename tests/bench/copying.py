@@ -18,6 +18,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 import typer
+from fitting import fit
 from measure import bars, write
 from torch import Tensor, nn
 
@@ -45,12 +46,12 @@ class Model(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Linear(channels, TOKENS)
 
-    def forward(self, sequence: Tensor) -> Tensor:
-        """(batch, length) -> scores (batch, length, TOKENS) of the answer to each."""
+    def forward(self, sequence: Tensor, asked: int) -> Tensor:
+        """(batch, length) -> scores (batch, asked, TOKENS) of the answers to the last of them."""
         x = self.embed(sequence)
         for block in self.blocks:
             x, _ = block(x)
-        return self.head(normalize(x))
+        return self.head(normalize(x[:, -asked:]))
 
 
 def mamba() -> Model:
@@ -77,24 +78,19 @@ def sequences(batch: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
 def accuracy(model: Model, task: Task) -> float:
     """Share of tokens told rightly, of 512 sequences."""
     heard, answers = task(512, torch.Generator().manual_seed(SEED + 1))
-    told = [model(some)[:, -answers.shape[1] :].argmax(dim=2) for some in heard.split(64)]
+    told = [model(some, answers.shape[1]).argmax(dim=2) for some in heard.split(64)]
     return (torch.cat(told) == answers).double().mean().item()
 
 
 def train(name: str, model: Model, task: Task, steps: int) -> dict:
     g = torch.Generator().manual_seed(SEED)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps, pct_start=0.1)
-    start, curve = time.process_time(), []
-    for step in range(1, steps + 1):
+
+    def loss() -> Tensor:
         heard, answers = task(BATCH, g)
-        scores = model(heard)[:, -answers.shape[1] :]
-        loss = F.cross_entropy(scores.flatten(0, 1), answers.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        return F.cross_entropy(model(heard, answers.shape[1]).flatten(0, 1), answers.flatten())
+
+    start, curve = time.process_time(), []
+    for step, _ in fit(model, {4e-3: model.parameters()}, loss, steps):
         if step % 100 == 0 or step == steps:
             curve.append([step, round(accuracy(model, task), 4)])
             spent = time.process_time() - start

@@ -28,6 +28,7 @@ import soxr
 import torch
 import torch.nn.functional as F
 import typer
+from fitting import fit
 from measure import OUT, drawing, save, write
 from torch import Tensor, nn
 
@@ -37,6 +38,7 @@ from sssm.layers.lssl import LSSL
 from sssm.layers.s4 import S4
 from training.corpus import SAMPLE_RATE_HZ, Corpus, open_corpus
 from training.labels import label_set
+from training.optimizer import STATE_SPACE
 
 RATE_HZ = 2_000
 CHANNELS, STATES, DEPTH, BATCH = 32, 32, 2, 32
@@ -131,25 +133,20 @@ def accuracy(model: Model, of: Clips) -> float:
 def train(
     name: str, model: Model, training: Clips, validation: Clips, steps: int
 ) -> dict[str, Any]:
-    slow = ("A", "B", "log_dt", "log_decay", "frequency", "P")
-    of_ssm = [p for n, p in model.named_parameters() if n.rsplit(".", 1)[-1] in slow]
-    others = [p for n, p in model.named_parameters() if n.rsplit(".", 1)[-1] not in slow]
-    rates = [LR, SSM_LR]
-    groups = [{"params": others}, {"params": of_ssm}]
-    optimizer = torch.optim.AdamW(groups, lr=LR, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=0.1)
+    of_ssm, others = [], []
+    for full_name, parameter in model.named_parameters():
+        is_ssm = full_name.rsplit(".", 1)[-1] in ("A", *STATE_SPACE)
+        (of_ssm if is_ssm else others).append(parameter)
     g, start = torch.Generator().manual_seed(SEED), time.process_time()
-    for step in range(1, steps + 1):
+
+    def loss() -> Tensor:
         rows = torch.randint(len(training[1]), (BATCH,), generator=g)
-        loss = F.cross_entropy(model(training[0][rows]), training[1][rows])
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        return F.cross_entropy(model(training[0][rows]), training[1][rows])
+
+    for step, value in fit(model, {LR: others, SSM_LR: of_ssm}, loss, steps):
         if step % 50 == 0:
             spent = time.process_time() - start
-            print(f"{name:24} step {step:4} loss {loss:.3f} ({spent:.0f} s)", flush=True)
+            print(f"{name:24} step {step:4} loss {value:.3f} ({spent:.0f} s)", flush=True)
     seen = training[0][:MEASURED], training[1][:MEASURED]
     return {
         "training": round(accuracy(model, seen), 4),
