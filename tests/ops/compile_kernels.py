@@ -61,7 +61,9 @@ def operand(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 def selective(dtype: torch.dtype, N: int, *, gate: bool) -> None:
     x, B, A = operand(8, 1000, 192, dtype=dtype), operand(8, 1000, N, dtype=dtype), operand(192, N)
     D, z = operand(192), x if gate else None
-    y, h, marks = selective_scan_triton(x, x, A, B, B, D, z, operand(8, 192, N), 0.01, 16)
+    h0 = operand(8, 192, N)
+    selective_scan_triton(x, x, A, B, B, D, z, h0, 0.01, 16, False)
+    y, h, marks = selective_scan_triton(x, x, A, B, B, D, z, h0, 0.01, 16, True)
     selective_scan_backward_triton(x, x, A, B, B, D, z, 0.01, 16, marks, y, h)
 
 

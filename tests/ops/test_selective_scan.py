@@ -182,12 +182,25 @@ def test_what_decays_becomes_exact_zero_and_still_has_a_gradient(form):
     assert h0.detach().abs().max() > TINY
 
 
+def test_states_are_kept_for_gradients_alone():
+    op = torch.ops.sssm.selective_scan.default
+    inputs = list(operands(2 * CHUNK).values())
+    y, h, marks = op(*inputs, LEAK, True)
+    other_y, other_h, none = op(*inputs, LEAK, False)
+    assert (marks.shape[1], none.shape[1]) == (2, 0)
+    assert torch.equal(y, other_y)
+    assert torch.equal(h, other_h)
+    y, *_ = op(inputs[0].requires_grad_(), *inputs[1:], LEAK, False)
+    with pytest.raises(RuntimeError, match="keep"):
+        y.sum().backward()
+
+
 def test_the_op_is_registered_properly():
     x, dt, A, B, C, D, z, h0 = (t.requires_grad_() for t in operands(5).values())
     op = torch.ops.sssm.selective_scan.default
-    torch.library.opcheck(op, (x, dt, A, B, C, D, z, h0, LEAK))
+    torch.library.opcheck(op, (x, dt, A, B, C, D, z, h0, LEAK, True))
     quick = ("test_schema", "test_faketensor")
-    torch.library.opcheck(op, (x, dt, A, B, C, D, None, h0, LEAK), test_utils=quick)
+    torch.library.opcheck(op, (x, dt, A, B, C, D, None, h0, LEAK, False), test_utils=quick)
 
 
 @pytest.mark.parametrize(

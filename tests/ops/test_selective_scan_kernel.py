@@ -33,12 +33,12 @@ def operands(batch=1, length=5, channels=2, N=3, dtype=torch.float32, gate=True)
 
 
 def forward(*operands):
-    return selective_scan_triton(*operands, LEAK, MARK)[:2]
+    return selective_scan_triton(*operands, LEAK, MARK, False)[:2]
 
 
 def backward(*operands):
     *inputs, h0, dy, dh = operands
-    marks = selective_scan_triton(*inputs, h0, LEAK, MARK)[2]
+    marks = selective_scan_triton(*inputs, h0, LEAK, MARK, True)[2]
     return selective_scan_backward_triton(*inputs, LEAK, MARK, marks, dy, dh)
 
 
@@ -85,10 +85,20 @@ def test_one_program_gives_what_many_do(monkeypatch):
     torch.testing.assert_close(found, forward(*inputs), rtol=1e-5, atol=1e-6)
 
 
+def test_what_is_kept_changes_nothing():
+    inputs = [t.to(DEVICE) for t in operands(1, 35)]
+    *expected, marks = selective_scan_triton(*inputs, LEAK, MARK, True)
+    *found, none = selective_scan_triton(*inputs, LEAK, MARK, False)
+    assert all(map(torch.equal, found, expected))
+    assert (marks.shape[1], none.shape[1]) == (9, 0)
+
+
 def test_silence_is_exact_at_a_mark_and_at_the_end():
     x, dt, A, B, C, D, z, h0 = (t.to(DEVICE) for t in operands(1, 9))
     x, h0 = torch.zeros_like(x), torch.full_like(h0, 2 * TINY)
-    _, h, marks = selective_scan_triton(x, 40 * dt + 1, A, B, C, D, z, h0, LEAK, MARK)
+    _, h, marks = selective_scan_triton(
+        x, 40 * dt + 1, A, B, C, D, z, h0, LEAK, MARK, True
+    )
     assert not h.any()
     assert marks[:, 0].all()
     assert not marks[:, 1:].any()
@@ -132,6 +142,6 @@ def test_real_sizes_on_a_gpu(sizes, dtype, monkeypatch):
 @pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
 def test_the_op_is_registered_properly_on_a_gpu():
     inputs = [t.to(DEVICE).requires_grad_() for t in operands(2, 40)]
-    torch.library.opcheck(torch.ops.sssm.selective_scan.default, (*inputs, LEAK))
+    torch.library.opcheck(torch.ops.sssm.selective_scan.default, (*inputs, LEAK, True))
     y, h = selective_scan(*inputs, leak=LEAK)
     torch.testing.assert_close((y, h), forward(*(t.detach() for t in inputs)))

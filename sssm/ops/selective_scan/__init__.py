@@ -26,12 +26,15 @@ CHUNK = 16
 @operator("selective_scan")
 def _scan(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
-    h0: Tensor, leak: float,
+    h0: Tensor, leak: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Output, last state, and the states before every `CHUNK` elements (batch, chunks, N, D)."""
+    """Output, last state, and the states before every `CHUNK` elements (batch, chunks, N, D).
+
+    Gradients need those; unless to `keep` there are no chunks.
+    """
     from sssm.ops.selective_scan.scan import scan
 
-    y, _, marks = _scan_fake(x, dt, A, B, C, D, z, h0, leak)
+    y, _, marks = _scan_fake(x, dt, A, B, C, D, z, h0, leak, keep)
     h = _lines(h0)
     scan(*_arrays(x, dt, A, B, C, D, z, leak), h.numpy(), y.numpy(), marks.numpy())
     return y, _lines(h), marks
@@ -40,10 +43,10 @@ def _scan(
 @_scan.register_fake
 def _scan_fake(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
-    h0: Tensor, leak: float,
+    h0: Tensor, leak: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     batch, length, channels = x.shape
-    chunks = (length + CHUNK - 1) // CHUNK
+    chunks = (length + CHUNK - 1) // CHUNK if keep else 0
     precise = torch.promote_types(A.dtype, torch.float32)
     marks = x.new_empty(batch, chunks, A.shape[1], channels, dtype=precise)
     return _empty(x), _empty(h0), marks
@@ -76,15 +79,17 @@ def _scan_backward_fake(
 
 
 def _save(ctx, inputs, output) -> None:
-    x, dt, A, B, C, D, z, _, ctx.leak = inputs
+    x, dt, A, B, C, D, z, _, ctx.leak, ctx.keep = inputs
     ctx.save_for_backward(x, dt, A, B, C, D, z, output[2])
     ctx.mark_non_differentiable(output[2])
 
 
 def _backward(ctx, dy: Tensor, dh: Tensor, _):
     x, dt, A, B, C, D, z, marks = ctx.saved_tensors
+    if not ctx.keep:
+        raise RuntimeError("gradients of selective_scan need the states that keep=True keeps")
     *grads, dz, dh0 = _scan_backward(x, dt, A, B, C, D, z, ctx.leak, marks, dy, dh)
-    return *grads, None if z is None else dz, dh0, None
+    return *grads, None if z is None else dz, dh0, None, None
 
 
 _scan.register_autograd(_backward, setup_context=_save)
@@ -92,11 +97,11 @@ _scan.register_autograd(_backward, setup_context=_save)
 
 def _cuda(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
-    h0: Tensor, leak: float,
+    h0: Tensor, leak: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     from sssm.ops.selective_scan.kernel import selective_scan_triton
 
-    return selective_scan_triton(x, dt, A, B, C, D, z, h0, leak, CHUNK)
+    return selective_scan_triton(x, dt, A, B, C, D, z, h0, leak, CHUNK, keep)
 
 
 def _cuda_backward(
@@ -170,7 +175,9 @@ def selective_scan(
         return x.clone(), h0.clone()
     D = A.new_zeros(A.shape[0]) if D is None else D
     if x.device.type in ("cpu", "cuda"):
-        y, h, _ = _scan(x, dt, A, B, C, D, z, h0, leak)
+        operands = (x, dt, A, B, C, D, z, h0)
+        wanted = [part.requires_grad for part in operands if part is not None]
+        y, h, _ = _scan(*operands, leak, torch.is_grad_enabled() and any(wanted))
         return y, h
     with torch.autocast(x.device.type, enabled=False):
         return parallel.selective_scan_parallel(x, dt, A, B, C, D, z, h0, leak)

@@ -26,7 +26,10 @@ from sssm.ops.kernels import PREFETCH, chunk_length, flushed, on_its_device, sta
 from sssm.ops.linear_scan.kernel import carried
 
 FORWARD_BLOCK, UNROLL = 32, 4
-"""Channels of one program of the forward, one a thread; elements that it reads at once."""
+"""Channels of one program of the forward, one a thread; elements that it reads ahead, even."""
+
+REGISTERS = 144
+"""Of a thread of the forward at most: with fewer it spills, with more fewer programs run at once."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
@@ -52,16 +55,53 @@ def _load(ptr, index, inside, STATE: tl.constexpr):
 
 
 @triton.jit
+def _read(
+    x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at, left, d, channels, N,
+    OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, UNROLL: tl.constexpr,
+    LINES: tl.constexpr,
+):  # fmt: skip
+    """What UNROLL elements from element `at` on need, zeros for those after the `left` first ones.
+
+    (x, dt, z) of every element, and (B, C) of every two, (2 LINES,): lines are spread over a warp
+    as they come from memory, and change hands once for two elements.
+    """
+    lanes, pairs = (), ()
+    for i in tl.static_range(UNROLL):
+        lane, live = i * channels + d, (d < channels) & (i < left)
+        x = _load(x_ptr + at * channels, lane, live, STATE)
+        dt = _load(dt_ptr + at * channels, lane, live, STATE)
+        z = _load(z_ptr + at * channels, lane, live, STATE) if OUTPUT and GATE else x
+        lanes += ((x, dt, z),)  # type: ignore[assignment]
+    k = tl.arange(0, 2 * LINES)
+    for i in tl.static_range(0, UNROLL, 2):
+        line, n = i + k // LINES, k % LINES
+        live = (n < N) & (line < left)
+        B = _load(B_ptr + at * N, line * N + n, live, STATE)
+        C = _load(C_ptr + at * N, line * N + n, live, STATE) if OUTPUT else B
+        pairs += ((B, C),)  # type: ignore[assignment]
+    return lanes, pairs
+
+
+@triton.jit
+def _halves(pair):
+    """(2 LINES,) -> (LINES,) of the first element, and of the second."""
+    return tl.split(tl.permute(tl.reshape(pair, (2, pair.shape[0] // 2)), (1, 0)))
+
+
+# Not knowing that rows of channels are aligned, Triton gives a thread one channel and all of its
+# states, not four channels and a quarter of their states: sums over states need no other thread.
+@triton.jit(do_not_specialize=["channels"])
 def _scan_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
-    leak_ptr, length, channels, N, chunk,
-    OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, TINY: tl.constexpr,
-    MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
+    leak_ptr, length, channels, N, chunk, chunks,
+    OUTPUT: tl.constexpr, KEEP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr,
+    TINY: tl.constexpr, MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of a block of channels: its last state, and with OUTPUT y and the marks.
+    """One chunk of a block of channels: its last state, with OUTPUT y, and with KEEP the marks.
 
     `leak_ptr` is memory, as a number would arrive in float32, too coarse for double states.  What
-    UNROLL elements need is read at once, so that their memory's latency is met once.
+    UNROLL elements need is read while those before are computed.
     """
     tl.static_assert(MARK % UNROLL == 0)
     row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
@@ -70,31 +110,30 @@ def _scan_kernel(
     tile = n[:, None] * channels + d[None, :]
     inside = (n[:, None] < N) & (d[None, :] < channels)
     A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
-    edge = (row * tl.num_programs(1) + part) * N * channels
+    edge = (row * chunks + part) * N * channels
     h = tl.zeros((LINES, BLOCK), STATE)
     if OUTPUT:
         h = tl.load(start_ptr + edge + tile, mask=inside, other=0)
     D = _load(D_ptr, d, d < channels, STATE)
     end = min(part * chunk + chunk, length)
+    next_lanes, next_pairs = _read(
+        x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, row * length + part * chunk, end - part * chunk,
+        d, channels, N, OUTPUT, GATE, STATE, UNROLL, LINES,
+    )  # fmt: skip
     for first in range(part * chunk, end, UNROLL):
-        if first % MARK == 0:
+        if KEEP and first % MARK == 0:
             h = flushed(h, TINY)
-            if OUTPUT:
-                mark = row * tl.cdiv(length, MARK) + first // MARK
-                tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
+            mark = row * tl.cdiv(length, MARK) + first // MARK
+            tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
         at = row * length + first
-        read = ()
+        lanes, pairs = next_lanes, next_pairs
+        next_lanes, next_pairs = _read(
+            x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at + UNROLL, end - first - UNROLL,
+            d, channels, N, OUTPUT, GATE, STATE, UNROLL, LINES,
+        )  # fmt: skip
         for i in tl.static_range(UNROLL):
-            lane, live = (at + i) * channels + d, (d < channels) & (first + i < end)
-            line, some = (at + i) * N + n, (n < N) & (first + i < end)
-            x = _load(x_ptr, lane, live, STATE)
-            dt = _load(dt_ptr, lane, live, STATE)
-            B = _load(B_ptr, line, some, STATE)
-            C = _load(C_ptr, line, some, STATE) if OUTPUT else B
-            z = _load(z_ptr, lane, live, STATE) if OUTPUT and GATE else x
-            read += (x, dt, B, C, z)  # type: ignore[assignment]
-        for i in tl.static_range(UNROLL):
-            x, dt, B, C, z = read[5 * i : 5 * i + 5]
+            x, dt, z = lanes[i]
+            B, C = _halves(pairs[i // 2][0])[i % 2], _halves(pairs[i // 2][1])[i % 2]
             loss = tl.where(first + i < end, leak, 0)  # behind the end nothing moves: dt is 0
             h = _power(dt[None, :] * A - loss, STATE) * h + (dt * x)[None, :] * B[:, None]
             if OUTPUT:
@@ -102,7 +141,7 @@ def _scan_kernel(
                 if GATE:
                     y *= z * _open(z, STATE)
                 live = (d < channels) & (first + i < end)
-                tl.store(y_ptr + (at + i) * channels + d, y, mask=live)
+                tl.store(y_ptr + at * channels + (i * channels + d), y, mask=live)
     tl.store(last_ptr + edge + tile, flushed(h, TINY), mask=inside)
 
 
@@ -112,8 +151,8 @@ def _adjoint_summary_kernel(
     GATE: tl.constexpr, STATE: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
     PREFETCH: tl.constexpr,
 ):  # fmt: skip
-    """What the outputs of one chunk add to the gradient of the state before it."""
-    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    """What the outputs of one chunk, not the first, add to the gradient of the state before it."""
+    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1) + 1
     d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
     n = tl.arange(0, LINES)
     tile = n[:, None] * channels + d[None, :]
@@ -130,7 +169,7 @@ def _adjoint_summary_kernel(
             z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
             dy *= z * _open(z, STATE)
         dh = _power(dt[None, :] * A - leak, STATE) * (dh + dy[None, :] * C[:, None])
-    edge = (row * tl.num_programs(1) + part) * N * channels
+    edge = (row * (tl.num_programs(1) + 1) + part) * N * channels
     tl.store(last_ptr + edge + tile, dh, mask=inside)
 
 
@@ -212,11 +251,11 @@ def _backward_kernel(
 @on_its_device
 def selective_scan_triton(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor | None,
-    h0: Tensor, leak: float, mark: int,
+    h0: Tensor, leak: float, mark: int, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """y, the last state, and the states before every `mark` elements (batch, marks, N, D).
 
-    `mark` is a multiple of `UNROLL`.
+    `mark` is a multiple of `UNROLL`.  Unless to `keep`, there are no marks: (batch, 0, N, D).
 
     Same contract as `sssm.ops.selective_scan.selective_scan` for lengths of at least 1; the state
     and the marks are at least float32 inside.
@@ -230,21 +269,23 @@ def selective_scan_triton(
     chunk = chunk_length(length, batch * blocks)
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
-    marks = rate.new_empty(batch, triton.cdiv(length, mark), N, channels)
+    marks = rate.new_empty(batch, triton.cdiv(length, mark) if keep else 0, N, channels)
 
-    def run(starts: Tensor, *, output: bool) -> None:
-        _scan_kernel[batch, chunks, blocks](
-            x, dt, rate, B, C, D, z, starts, y, marks, last, bits, length, channels, N, chunk,
-            OUTPUT=output, GATE=z is not None, TINY=TINY, MARK=mark, UNROLL=UNROLL,
-            **_sizes(rate, FORWARD_BLOCK, 512),
+    def run(first: int, starts: Tensor, *, output: bool) -> None:
+        """The first chunks of every row."""
+        _scan_kernel[batch, first, blocks](
+            x, dt, rate, B, C, D, z, starts, y, marks, last, bits,
+            length, channels, N, chunk, chunks,
+            OUTPUT=output, KEEP=output and keep, GATE=z is not None, TINY=TINY, MARK=mark,
+            UNROLL=UNROLL, maxnreg=REGISTERS, **_sizes(rate, FORWARD_BLOCK, 512),
         )  # fmt: skip
 
     starts = start[:, None]
     if y.numel() and chunks > 1:
-        run(starts, output=False)
+        run(chunks - 1, starts, output=False)  # nothing follows the last one
         starts = _carried(_decays(dt, rate, bits, chunk), last, start)
     if y.numel():
-        run(starts, output=True)
+        run(chunks, starts, output=True)
     return y, _columns(last[:, -1], h0), marks
 
 
@@ -265,7 +306,7 @@ def selective_scan_backward_triton(
     starts = end[:, None]
     if chunks > 1:
         last = rate.new_empty(batch, chunks, N, channels)
-        _adjoint_summary_kernel[batch, chunks, blocks](
+        _adjoint_summary_kernel[batch, chunks - 1, blocks](
             dt, rate, C, z, dy, last, bits, length, channels, N, chunk,
             GATE=z is not None, PREFETCH=PREFETCH, **_sizes(rate, BLOCK, 256),
         )  # fmt: skip

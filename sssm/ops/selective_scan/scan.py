@@ -20,7 +20,7 @@ def scan(
     z: np.ndarray, leak: float, gated: bool, chunk: int, h: np.ndarray, y: np.ndarray,
     marks: np.ndarray,
 ) -> None:  # fmt: skip
-    """Write y (batch, length, D) and marks (batch, chunks, N, D).
+    """Write y (batch, length, D) and marks (batch, chunks, N, D), or (batch, 0, N, D) for none.
 
     `h` (batch, N, D) comes as the first state, leaves as the last.  A is (N, D), the rest as in the
     contract; A and `leak` are in base 2.
@@ -31,7 +31,8 @@ def scan(
         for t in range(length):
             if t % chunk == 0:
                 _flush(h[row])
-                _copy(h[row], marks[row, t // chunk])
+                if marks.shape[1] > 0:
+                    _copy(h[row], marks[row, t // chunk])
             _multiply(dt[row, t], x[row, t], u)
             _multiply(D, x[row, t], y[row, t])
             _advance(dt[row, t], A, u, B[row, t], leak, h[row])
