@@ -96,9 +96,7 @@ def test_what_is_kept_changes_nothing():
 def test_silence_is_exact_at_a_mark_and_at_the_end():
     x, dt, A, B, C, D, z, h0 = (t.to(DEVICE) for t in operands(1, 9))
     x, h0 = torch.zeros_like(x), torch.full_like(h0, 2 * TINY)
-    _, h, marks = selective_scan_triton(
-        x, 40 * dt + 1, A, B, C, D, z, h0, LEAK, MARK, True
-    )
+    _, h, marks = selective_scan_triton(x, 40 * dt + 1, A, B, C, D, z, h0, LEAK, MARK, True)
     assert not h.any()
     assert marks[:, 0].all()
     assert not marks[:, 1:].any()

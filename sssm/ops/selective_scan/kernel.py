@@ -29,7 +29,7 @@ FORWARD_BLOCK, UNROLL = 32, 4
 """Channels of one program of the forward, one a thread; elements that it reads ahead, even."""
 
 REGISTERS = 144
-"""Of a thread of the forward at most: with fewer it spills, with more fewer programs run at once."""
+"""Of a thread of the forward at most: fewer do not suffice, with more fewer programs run."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
