@@ -1,16 +1,16 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program holds the states of some channels in registers, N lines of them, and walks over time.  The
-forward reads some elements at once, the backward some steps ahead.  Decays are powers of two, which
-is what the hardware has.
+A program holds the states of some channels in registers, N lines of them, and walks over time,
+reading some elements ahead.  Decays are powers of two, which is what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
 at once from their own first state.  The backward does the same in the other direction.
 
-The forward keeps the state before every `mark` elements.  The backward makes the states between two
-marks again, in scratch memory that stays in a cache, and walks back over them.  Sums over channels,
-rows and chunks are partial sums of each program, added up by PyTorch in one order.
+Where gradients are wanted, the forward keeps the state before every `mark` elements.  The backward
+makes the states between two marks again, in scratch memory that stays in a cache, and walks back
+over them.  Sums over channels, rows and chunks are partial sums of each program, added up by
+PyTorch in one order.
 """
 
 import math
@@ -28,8 +28,8 @@ from sssm.ops.linear_scan.kernel import carried
 FORWARD_BLOCK, UNROLL = 32, 4
 """Channels of one program of the forward, one a thread; elements that it reads ahead, even."""
 
-REGISTERS = 144
-"""Of a thread of the forward at most: fewer do not suffice, with more fewer programs run."""
+REGISTERS = 128
+"""Of a thread of the forward with 16 states, at most: sixteen warps to a multiprocessor."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
@@ -56,7 +56,7 @@ def _load(ptr, index, inside, STATE: tl.constexpr):
 
 @triton.jit
 def _read(
-    x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at, left, d, channels, N,
+    x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at, left, d, channels: tl.constexpr, N: tl.constexpr,
     OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, UNROLL: tl.constexpr,
     LINES: tl.constexpr,
 ):  # fmt: skip
@@ -88,12 +88,12 @@ def _halves(pair):
     return tl.split(tl.permute(tl.reshape(pair, (2, pair.shape[0] // 2)), (1, 0)))
 
 
-# Not knowing that rows of channels are aligned, Triton gives a thread one channel and all of its
-# states, not four channels and a quarter of their states: sums over states need no other thread.
-@triton.jit(do_not_specialize=["channels"])
+# Not knowing that states are aligned, Triton gives a thread one channel and all of its states, not
+# four channels and a quarter of their states: a sum over states needs no other thread.
+@triton.jit(do_not_specialize_on_alignment=["A_ptr", "start_ptr", "marks_ptr", "last_ptr"])
 def _scan_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
-    leak_ptr, length, channels, N, chunk, chunks,
+    leak_ptr, length, chunk, chunks, channels: tl.constexpr, N: tl.constexpr,
     OUTPUT: tl.constexpr, KEEP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr,
     TINY: tl.constexpr, MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -270,14 +270,17 @@ def selective_scan_triton(
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
     marks = rate.new_empty(batch, triton.cdiv(length, mark) if keep else 0, N, channels)
+    sizes = _sizes(rate, FORWARD_BLOCK, 512)
+    if N <= 128 and rate.dtype == torch.float32:  # beyond, a thread has more states or larger ones
+        sizes["maxnreg"] = REGISTERS
 
     def run(first: int, starts: Tensor, *, output: bool) -> None:
         """The first chunks of every row."""
         _scan_kernel[batch, first, blocks](
             x, dt, rate, B, C, D, z, starts, y, marks, last, bits,
-            length, channels, N, chunk, chunks,
+            length, chunk, chunks, channels, N,
             OUTPUT=output, KEEP=output and keep, GATE=z is not None, TINY=TINY, MARK=mark,
-            UNROLL=UNROLL, maxnreg=REGISTERS, **_sizes(rate, FORWARD_BLOCK, 512),
+            UNROLL=UNROLL, **sizes,
         )  # fmt: skip
 
     starts = start[:, None]
