@@ -52,7 +52,7 @@ SEAMS = {
         "selective_scan",
         (
             real(2, 6, 3), STEPS, RATES, real(2, 6, 4), real(2, 6, 4), real(3), real(2, 6, 3),
-            real(2, 3, 4), 0.01,
+            real(2, 3, 4), 0.01, True,
         ),
         (
             real(2, 6, 3), STEPS, RATES, real(2, 6, 4), real(2, 6, 4), real(3), None, 0.01,
