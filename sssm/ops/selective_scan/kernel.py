@@ -93,7 +93,7 @@ def _halves(pair):
 @triton.jit(do_not_specialize_on_alignment=["A_ptr", "start_ptr", "marks_ptr", "last_ptr"])
 def _scan_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
-    leak_ptr, length, chunk, chunks, channels: tl.constexpr, N: tl.constexpr,
+    leak_ptr, length, chunk, channels: tl.constexpr, N: tl.constexpr,
     OUTPUT: tl.constexpr, KEEP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr,
     TINY: tl.constexpr, MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -110,7 +110,7 @@ def _scan_kernel(
     tile = n[:, None] * channels + d[None, :]
     inside = (n[:, None] < N) & (d[None, :] < channels)
     A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
-    edge = (row * chunks + part) * N * channels
+    edge = (row * tl.cdiv(length, chunk) + part) * N * channels
     h = tl.zeros((LINES, BLOCK), STATE)
     if OUTPUT:
         h = tl.load(start_ptr + edge + tile, mask=inside, other=0)
@@ -169,7 +169,7 @@ def _adjoint_summary_kernel(
             z = tl.load(z_ptr + at * channels + d, mask=d < channels, other=0).to(STATE)
             dy *= z * _open(z, STATE)
         dh = _power(dt[None, :] * A - leak, STATE) * (dh + dy[None, :] * C[:, None])
-    edge = (row * (tl.num_programs(1) + 1) + part) * N * channels
+    edge = (row * tl.cdiv(length, chunk) + part) * N * channels
     tl.store(last_ptr + edge + tile, dh, mask=inside)
 
 
@@ -278,7 +278,7 @@ def selective_scan_triton(
         """The first chunks of every row."""
         _scan_kernel[batch, first, blocks](
             x, dt, rate, B, C, D, z, starts, y, marks, last, bits,
-            length, chunk, chunks, channels, N,
+            length, chunk, channels, N,
             OUTPUT=output, KEEP=output and keep, GATE=z is not None, TINY=TINY, MARK=mark,
             UNROLL=UNROLL, **sizes,
         )  # fmt: skip
