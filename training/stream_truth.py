@@ -9,7 +9,6 @@ from training.stream_trials import Said, Session, Utterance
 from training.word_end import FRAME
 
 AFTER_S = 0.75  # a word may be found from its start until so long after its end
-BEFORE_S = 0.1  # by how much the alignment of a sentence may place a word too late
 REACH_S = 5.0  # no word is longer than this less `AFTER_S`
 # Other spellings of the same sounds, which nobody can tell from a keyword without its sentence.
 HOMOPHONES = {"no": ("know",), "right": ("write", "rite", "wright")}
@@ -41,7 +40,7 @@ def match(said: Sequence[Said], events: Sequence[Event]) -> Matched:
     found: dict[int, int] = {}
     false = []
     for event in events:
-        near = _near(said, event.frame, 0.0)
+        near = _near(said, event.frame)
         n = next((n for n in near if said[n].word == event.keyword and n not in found), None)
         if n is None:
             false.append(event)
@@ -51,9 +50,10 @@ def match(said: Sequence[Said], events: Sequence[Event]) -> Matched:
 
 
 def is_said(session: Session, event: Event, *, homophones: bool) -> bool:
-    """Whether a detection in running speech is of a word that is said there.
+    """Whether a detection is of a word that stands in the utterance in which it fired.
 
-    By the words' times, or where an utterance has none, by its transcript.
+    Its time there does not matter: alignment puts some words elsewhere, and the utterance does not
+    count to the word's hours either (`counted_s`).
 
     Args:
         session: with its utterances.
@@ -61,12 +61,7 @@ def is_said(session: Session, event: Event, *, homophones: bool) -> bool:
         homophones: whether other spellings of the same sounds count as the word.
     """
     names = _names(event.keyword, homophones)
-    if any(session.said[n].word in names for n in _near(session.said, event.frame, BEFORE_S)):
-        return True
-    return any(
-        not utterance.timed and utterance.words & names
-        for utterance in _utterances(session, event.frame, BEFORE_S)
-    )
+    return any(u.words & names for u in _utterances(session, event.frame))
 
 
 def counted_s(session: Session, keyword: str) -> float:
@@ -78,8 +73,8 @@ def counted_s(session: Session, keyword: str) -> float:
 
 def around(session: Session, frame: int) -> str:
     """What is said when a frame ends and within `AFTER_S` before it."""
-    words = [session.said[n].word for n in _near(session.said, frame, 0.0)]
-    untimed = any(not utterance.timed for utterance in _utterances(session, frame, 0.0))
+    words = [session.said[n].word for n in _near(session.said, frame)]
+    untimed = any(not utterance.timed for utterance in _utterances(session, frame))
     return " ".join(words) if words or not untimed else "?"
 
 
@@ -87,15 +82,15 @@ def _names(keyword: str, homophones: bool) -> set[str]:
     return {keyword, *(HOMOPHONES.get(keyword, ()) if homophones else ())}
 
 
-def _near(said: Sequence[Said], frame: int, before_s: float) -> list[int]:
+def _near(said: Sequence[Said], frame: int) -> list[int]:
     """Numbers of the words that end at most `AFTER_S` before a frame does, and have begun."""
     end = frame * FRAME
-    begun = bisect.bisect_left(said, end + before_s * SAMPLE_RATE_HZ, key=lambda w: w.start)
+    begun = bisect.bisect_left(said, end, key=lambda w: w.start)
     first = bisect.bisect_left(said, end - REACH_S * SAMPLE_RATE_HZ, key=lambda w: w.start)
     return [n for n in range(first, begun) if end <= said[n].end + AFTER_S * SAMPLE_RATE_HZ]
 
 
-def _utterances(session: Session, frame: int, before_s: float) -> list[Utterance]:
-    end = frame * FRAME
-    before, after = before_s * SAMPLE_RATE_HZ, AFTER_S * SAMPLE_RATE_HZ
-    return [u for u in session.utterances if u.start - before < end <= u.end + after]
+def _utterances(session: Session, frame: int) -> list[Utterance]:
+    """Those that end at most `AFTER_S` before a frame does, and have begun."""
+    end, after = frame * FRAME, AFTER_S * SAMPLE_RATE_HZ
+    return [u for u in session.utterances if u.start < end <= u.end + after]

@@ -108,19 +108,19 @@ def spoken_session():
 @pytest.mark.parametrize(
     ("keyword", "frame", "homophones", "said"),
     [
-        ("up", 491, True, True),  # the alignment may place a word too late
-        ("up", 489, True, False),
-        ("up", 675, True, True),
-        ("up", 676, True, False),  # though it stands in the utterance
+        ("up", 400, True, False),
+        ("up", 401, True, True),  # wherever the alignment has it in the utterance
+        ("up", 775, True, True),
+        ("up", 776, True, False),
         ("no", 180, True, True),
         ("no", 180, False, False),
-        ("stop", 810, True, True),  # no times: anywhere in the utterance
+        ("stop", 810, True, True),  # no times
         ("stop", 1_070, True, True),
         ("stop", 700, True, False),
         ("go", 810, True, False),
     ],
 )
-def test_a_word_is_said_by_its_time_or_by_the_transcript(keyword, frame, homophones, said):
+def test_a_word_is_said_where_it_stands_in_the_transcript(keyword, frame, homophones, said):
     assert is_said(spoken_session(), Event(keyword, frame), homophones=homophones) is said
 
 
@@ -293,7 +293,7 @@ def test_a_false_accept_is_what_is_not_said(heard):
     no, know = (next(w for w in session.said if w.word == word) for word in ("no", "know"))
     events = [Fired(0, w.end // 160, "no") for w in (no, know)] + [Fired(1, 50, "no")]
     assert heard.negatives.false(events) == events[2:]
-    assert heard.negatives.false(events, homophones=False) == events[1:]
+    assert heard.negatives.false(events, homophones=False) == events[2:]  # it holds "no" as well
     assert heard.negatives.false_accepts(events).sum() == 1
     total = heard.negatives.traces.hours
     assert heard.negatives.hours_of[CORE_WORDS.index("no")] < total
