@@ -4,12 +4,16 @@ import numpy as np
 
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
+from training.word_end import word_end, word_start
 
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
 SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
 TALKERS = (3, 8)  # at least, and fewer than: one alone could be understood
 TALKER_RMS = 0.02  # of full scale
+FEW = 400  # recordings of a word: with fewer, some are made of the parts of two
+SPLICED, SPLICED_AT = 0.5, (0.3, 1.0)  # how often, and where in the word
+SEAM = int(0.03 * SAMPLE_RATE_HZ)
 QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
 
 
@@ -52,7 +56,14 @@ class WordPool:
         return words[rng.choice(len(words), p=shares)]
 
     def draw(self, word: str, rng: np.random.Generator) -> np.ndarray:
-        """Samples of one recording of a word; of more than 1.5 s, the loudest second."""
+        """Samples of a recording of a word; of one with few, often the parts of two recordings."""
+        x = self._recording(word, rng)
+        if 1 < self.count(word) < FEW and rng.random() < SPLICED:
+            return spliced(x, self._recording(word, rng), rng.uniform(*SPLICED_AT))
+        return x
+
+    def _recording(self, word: str, rng: np.random.Generator) -> np.ndarray:
+        """Samples of a recording; of more than 1.5 s, the loudest second."""
         numbers = self._by_word[word]
         x = as_float(self._corpus[numbers[rng.integers(len(numbers))]])
         if len(x) <= 1.5 * SAMPLE_RATE_HZ:
@@ -120,22 +131,16 @@ class SentencePool:
 
     Args:
         corpus: recordings.
-        avoid: words that no piece may hold, nor what sounds like them.
+        avoid: no sentence that holds one of these words is cut, nor what sounds like them.
     """
 
     def __init__(self, corpus: Corpus, *, avoid: tuple[str, ...]):
         self._corpus = corpus
-        self._avoid = with_likes(avoid)
-        self._sentences: list[tuple[int, list[Spoken]]] = []
-        self._places: dict[str, list[tuple[int, int]]] = {}  # word -> (sentence, position)
-        for n in corpus.where(source="speech", split="training"):
-            words = corpus.words.get(corpus.entries[n].path, [])
-            for position, spoken in enumerate(words):
-                duration_s = (spoken.end - spoken.start) / SAMPLE_RATE_HZ
-                if SHORTEST_S <= duration_s <= LONGEST_S and spoken.word not in self._avoid:
-                    place = (len(self._sentences), position)
-                    self._places.setdefault(spoken.word, []).append(place)
-            self._sentences.append((n, words))
+        self._places: dict[str, list[tuple[int, int]]] = {}  # word -> (entry, position)
+        for n in sentences_without(corpus, avoid):
+            for position, spoken in enumerate(self._said(n)):
+                if SHORTEST_S <= (spoken.end - spoken.start) / SAMPLE_RATE_HZ <= LONGEST_S:
+                    self._places.setdefault(spoken.word, []).append((n, position))
         self._words = sorted(self._places)
         weights = np.sqrt([len(self._places[word]) for word in self._words])
         self._shares = weights / weights.sum() if len(weights) else weights
@@ -148,35 +153,62 @@ class SentencePool:
         """Samples of at most about a second, and the words in it where all of them are whole."""
         word = self._words[rng.choice(len(self._words), p=self._shares)]
         places = self._places[word]
-        sentence, position = places[rng.integers(len(places))]
-        n, words = self._sentences[sentence]
+        n, position = places[rng.integers(len(places))]
+        words = self._said(n)
         chance = rng.random()
         if chance < 0.15:
             middle = (words[position].start + words[position].end) // 2
             start = max(0, middle - int(rng.uniform(0.3, 0.7) * SAMPLE_RATE_HZ))
-            end = start + SAMPLE_RATE_HZ
-            if not any(w.word in self._avoid for w in words if w.end > start and w.start < end):
-                return as_float(self._corpus[n][start:end]), None
+            return as_float(self._corpus[n][start : start + SAMPLE_RATE_HZ]), None
         last = position
-        if chance > 0.6:
-            last = self._extend(words, position)
+        if chance > 0.6:  # with the words that follow within a second
+            latest = words[position].start + 0.95 * SAMPLE_RATE_HZ
+            while last + 1 < len(words) and words[last + 1].end <= latest:
+                last += 1
         return self._cut(n, words[position : last + 1])
 
-    def _extend(self, words: list[Spoken], position: int) -> int:
-        """Last of the words that follow within a second, without one to avoid."""
-        last = position
-        for later in range(position + 1, len(words)):
-            too_long = words[later].end - words[position].start > 0.95 * SAMPLE_RATE_HZ
-            if too_long or words[later].word in self._avoid:
-                break
-            last = later
-        return last
+    def _said(self, n: int) -> list[Spoken]:
+        return self._corpus.words[self._corpus.entries[n].path]
 
     def _cut(self, n: int, words: list[Spoken]) -> tuple[np.ndarray, list[str]]:
         edge = int(EDGE_S * SAMPLE_RATE_HZ)
         start, end = max(0, words[0].start - edge), words[-1].end + edge
         x = augment.fade(as_float(self._corpus[n][start:end]), edge)
         return x, [spoken.word for spoken in words]
+
+
+def sentences_without(corpus: Corpus, words: tuple[str, ...]) -> list[int]:
+    """Entries of the aligned sentences that hold none of these words, nor what sounds like them.
+
+    A sentence that holds one is of no use around it either: alignment puts some words elsewhere.
+    """
+    avoid = with_likes(words)
+    return [
+        n
+        for n in corpus.where(source="speech", split="training")
+        if (said := corpus.words.get(corpus.entries[n].path))
+        and not any(spoken.word in avoid for spoken in said)
+    ]
+
+
+def spliced(one: np.ndarray, two: np.ndarray, share: float) -> np.ndarray:
+    """The first `share` of one recording of a word, and of another, as loud, what follows.
+
+    A few hundred recordings are learned by heart, voice and all; of their parts there are as many
+    as pairs.
+    """
+    first, last = word_start(one), word_end(one)
+    other_first, other_last = word_start(two), word_end(two)
+    power, other = (np.mean(np.square(x)) for x in (one[first:last], two[other_first:other_last]))
+    cut = first + int(share * (last - first))
+    at = other_first + int(share * (other_last - other_first))
+    half = min(SEAM // 2, cut, len(one) - cut, at, len(two) - at)
+    if not (power > 0 and other > 0 and half > 0):
+        return one
+    two = two * np.sqrt(power / other, dtype=np.float32)
+    rise = np.linspace(0, 1, 2 * half, dtype=np.float32)
+    seam = one[cut - half : cut + half] * (1 - rise) + two[at - half : at + half] * rise
+    return np.concatenate([one[: cut - half], seam, two[at + half :]])
 
 
 def with_likes(words: tuple[str, ...]) -> set[str]:

@@ -7,18 +7,21 @@ import numpy as np
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import SentencePool, WordPool, as_float, with_likes
+from training.pools import NoisePool, SentencePool, WordPool, as_float, sentences_without
 from training.recipe import Recipe
 from training.word_end import word_end, word_start
 
 EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
-AROUND_S = (0.03, 0.2)  # kept before and after a word, where its recording has it
-HALF = (0.35, 0.6)  # where a word is cut in two
-SHORTEST_SPEECH_S, LONGEST_SPEECH_S = 1.0, 6.0
+# Kept before and after a word, where its recording has it: `word_end` misses many a last f or p.
+BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
+# Where a beginning ends.  More than that of "go" is "go", and what follows it of "on" is "on".
+BEGINNING = (0.2, 0.4)
+SPEECH_S, NOISE_S = (1.0, 6.0), (0.3, 4.0)
 
-# How often each kind of sound stands in a stream, where the corpus has it.
+# How often each kind of sound stands in a stream beside the others, where there is any.
 SHARES = {
-    "keyword": 0.38, "other": 0.09, "cut": 0.12, "half": 0.08, "together": 0.08, "speech": 0.25,
+    "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.08, "together": 0.08,
+    "speech": 0.25, "noise": 0.08,
 }  # fmt: skip
 
 
@@ -48,19 +51,18 @@ class SoundPool:
         self._keywords = [word for word in labels.keywords if word in words]
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
-        self._runs = _speech_without(corpus, labels.keywords)
-        lengths = np.array([last - first for _, first, last in self._runs], float)
-        self._run_shares = lengths / lengths.sum() if len(lengths) else lengths
+        self._sentences = sentences_without(corpus, labels.keywords)
+        lengths = np.array([corpus.entries[n].length for n in self._sentences], float)
+        self._sentence_shares = lengths / lengths.sum() if len(lengths) else lengths
         self._cuts = SentencePool(corpus, avoid=labels.keywords)
-        kinds = dict(SHARES)
-        if not self._others:
-            del kinds["other"]
-        if not self._cuts.exists:
-            del kinds["cut"]
-        if not self._runs:
-            del kinds["speech"]
-        self._kinds = list(kinds)
-        self._shares = np.array(list(kinds.values())) / sum(kinds.values())
+        self._noise = NoisePool(corpus, babble=0.0)
+        there = {
+            "keyword": True, "other": self._others, "cut": self._cuts.exists, "beginning": True,
+            "together": True, "speech": bool(self._sentences), "noise": self._noise.exists,
+        }  # fmt: skip
+        self._kinds = [kind for kind in SHARES if there[kind]]
+        shares = np.array([SHARES[kind] for kind in self._kinds])
+        self._shares = shares / shares.sum()
 
     def draw(self, rng: np.random.Generator) -> Sound:
         """A sound of a random kind."""
@@ -69,10 +71,12 @@ class SoundPool:
             return self._speech(rng)
         if kind == "cut":
             return self._cut(rng)
-        if kind == "half":
-            return self._half(rng)
+        if kind == "beginning":
+            return self._beginning(rng)
         if kind == "together":
             return _joined(self._part(rng), self._part(rng))
+        if kind == "noise":
+            return _unknown(self._noise.draw(_samples(NOISE_S, rng), rng))
         word = self._keyword(rng) if kind == "keyword" else self._other(rng)
         return self._word(word, kind == "keyword", rng)
 
@@ -87,25 +91,22 @@ class SoundPool:
         """A word with some of what stands around it in its recording."""
         x = self._varied(self._words.draw(word, rng), rng)
         start, end = word_start(x), word_end(x)
-        before, after = (int(rng.uniform(*AROUND_S) * SAMPLE_RATE_HZ) for _ in range(2))
-        first, last = max(0, start - before), min(len(x), end + after)
+        first = max(0, start - _samples(BEFORE_S, rng))
+        last = min(len(x), end + _samples(AFTER_S, rng))
         cut = augment.fade(x[first:last], EDGE)
         return Sound(cut, start - first, end - first, word if is_keyword else UNKNOWN)
 
-    def _half(self, rng: np.random.Generator) -> Sound:
-        """The first or the second half of a keyword."""
+    def _beginning(self, rng: np.random.Generator) -> Sound:
+        """The beginning of a keyword."""
         whole = self._word(self._keyword(rng), False, rng)
-        cut = whole.start + int((whole.end - whole.start) * rng.uniform(*HALF))
-        first = rng.random() < 0.5
-        x = whole.samples[:cut] if first else whole.samples[cut:]
-        start, end = (whole.start, cut) if first else (0, whole.end - cut)
-        return Sound(augment.fade(x, EDGE), start, end, UNKNOWN)
+        end = whole.start + int((whole.end - whole.start) * rng.uniform(*BEGINNING))
+        return Sound(augment.fade(whole.samples[:end], EDGE), whole.start, end, UNKNOWN)
 
     def _part(self, rng: np.random.Generator) -> Sound:
-        """Half a keyword, or the whole of another word."""
+        """The beginning of a keyword, or the whole of another word."""
         if self._others and rng.random() < 0.5:
             return self._word(self._other(rng), False, rng)
-        return self._half(rng)
+        return self._beginning(rng)
 
     def _cut(self, rng: np.random.Generator) -> Sound:
         """A word of a sentence, or some, with a pause before and after."""
@@ -114,11 +115,10 @@ class SoundPool:
 
     def _speech(self, rng: np.random.Generator) -> Sound:
         """Continuous speech without a keyword."""
-        n, first, last = self._runs[rng.choice(len(self._runs), p=self._run_shares)]
-        length = int(rng.uniform(SHORTEST_SPEECH_S, LONGEST_SPEECH_S) * SAMPLE_RATE_HZ)
-        first += int(rng.integers(max(1, last - first - length)))
-        x = self._varied(as_float(self._corpus[n][first : min(last, first + length)]), rng)
-        return Sound(augment.fade(x, EDGE), 0, len(x), UNKNOWN)
+        x = self._corpus[rng.choice(self._sentences, p=self._sentence_shares)]
+        length = _samples(SPEECH_S, rng)
+        first = int(rng.integers(max(1, len(x) - length)))
+        return _unknown(self._varied(as_float(x[first : first + length]), rng))
 
     def _varied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         recipe = self._recipe
@@ -127,24 +127,18 @@ class SoundPool:
         )
 
 
+def _unknown(x: np.ndarray) -> Sound:
+    """All of it is no keyword."""
+    return Sound(augment.fade(x, EDGE), 0, len(x), UNKNOWN)
+
+
+def _samples(seconds: tuple[float, float], rng: np.random.Generator) -> int:
+    """A random duration."""
+    return int(rng.uniform(*seconds) * SAMPLE_RATE_HZ)
+
+
 def _joined(one: Sound, two: Sound) -> Sound:
     """Two sounds run together: the second starts where the first one ends."""
     x = np.concatenate([one.samples[: one.end], two.samples[two.start :]])
     end = one.end + two.end - two.start
     return Sound(augment.fade(x, EDGE), one.start, end, UNKNOWN)
-
-
-def _speech_without(corpus: Corpus, keywords: tuple[str, ...]) -> list[tuple[int, int, int]]:
-    """(entry, first sample, last) of every stretch of speech between keywords, by word times."""
-    avoid = with_likes(keywords)
-    runs = []
-    for n in corpus.where(source="speech", split="training"):
-        words = corpus.words.get(corpus.entries[n].path, [])
-        first = 0
-        for word in words:
-            if word.word in avoid:
-                runs.append((n, first, word.start))
-                first = word.end
-        if words:
-            runs.append((n, first, corpus.entries[n].length))
-    return [run for run in runs if run[2] - run[1] >= SHORTEST_SPEECH_S * SAMPLE_RATE_HZ]

@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
-from training.pools import EDGE_S, NoisePool, SentencePool, WordPool, as_float
+from training.pools import (
+    EDGE_S,
+    FEW,
+    SEAM,
+    NoisePool,
+    SentencePool,
+    WordPool,
+    as_float,
+    sentences_without,
+    spliced,
+)
+from training.word_end import word_end, word_start
 
 HALF_SECOND = SAMPLE_RATE_HZ // 2
 
@@ -94,29 +105,39 @@ def test_noise_of_one_kind_or_none(corpus_of, rng):
     assert not NoisePool(corpus_of(word), 0.0).exists
 
 
-SENTENCE = ("see", "no", "one", "knows", "tree", "house", "a")
+SENTENCE = ("see", "one", "tree", "house", "a")
+
+
+def spoken(*said: str, first: int) -> tuple[np.ndarray, list[Spoken]]:
+    """Half a second of zeros before and after; a word's samples are 100 times its place."""
+    x, words = [constant(0, 0.5)], []
+    start = len(x[0])
+    for n, word in enumerate(said, start=first):
+        x.append(constant(100 * n, 0.1 if word == "a" else 0.3))
+        words.append(Spoken(word, start, start + len(x[-1])))
+        start += len(x[-1])
+    return np.concatenate([*x, constant(0, 0.5)]), words
 
 
 @pytest.fixture
 def sentences(corpus_of):
-    """A sentence a split; sample values are 100 times a word's place, counted from one."""
-    x, spoken = [constant(0, 0.5)], []
-    start = len(x[0])
-    for n, word in enumerate(SENTENCE, start=1):
-        seconds = 0.1 if word == "a" else 0.3
-        x.append(constant(100 * n, seconds))
-        spoken.append(Spoken(word, start, start + len(x[-1])))
-        start += len(x[-1])
-    samples = np.concatenate([*x, constant(0, 0.5)])
+    """A sentence a split, and two that hold "no" or what sounds like it."""
+    samples, words = spoken(*SENTENCE, first=1)
+    no, words_with_no = spoken("see", "no", "evil", first=11)
+    knows, words_with_knows = spoken("who", "knows", first=21)
     return corpus_of(
         (entry("training", "speech"), samples),
+        (entry("no", "speech"), no),
+        (entry("knows", "speech"), knows),
         (entry("validation", "speech", "validation"), samples + 1),
         (entry("not aligned", "speech"), constant(7, 1)),
-        words={"training": spoken, "validation": spoken},
-    )
+        words={
+            "training": words, "no": words_with_no, "knows": words_with_knows, "validation": words,
+        },
+    )  # fmt: skip
 
 
-def test_pieces_of_sentences_hold_no_word_to_avoid(sentences, rng):
+def test_pieces_of_sentences_are_of_those_without_a_word_to_avoid(sentences, rng):
     pool = SentencePool(sentences, avoid=("no",))
     said, kinds = set(), set()
     for _ in range(400):
@@ -124,8 +145,7 @@ def test_pieces_of_sentences_hold_no_word_to_avoid(sentences, rng):
         values = x * 32_768
         edge = int(EDGE_S * SAMPLE_RATE_HZ)
         inner = set(np.unique(values[edge : len(x) - edge])) if words else set(np.unique(values))
-        assert not inner & {200, 400}  # `no`, and `knows`, which sounds like it
-        assert not inner & {7, 101, 301}  # another split, or what could not be aligned
+        assert inner <= {0, 100, 200, 300, 400, 500}
         assert len(x) <= 1.1 * SAMPLE_RATE_HZ
         if words is None:
             kinds.add("a second")
@@ -134,8 +154,15 @@ def test_pieces_of_sentences_hold_no_word_to_avoid(sentences, rng):
             said.update(words)
             places = {100 * (SENTENCE.index(word) + 1) for word in words}
             assert places <= inner <= places | {0}
-    assert said == {"see", "one", "tree", "house", "a"}  # `a` is too short to be drawn alone
+    assert said == set(SENTENCE)  # `a` is too short to be drawn alone
     assert kinds == {"a second", "a word", "words"}
+
+
+def test_a_sentence_counts_as_a_whole(sentences):
+    assert sentences_without(sentences, ("no",)) == [0]
+    assert sentences_without(sentences, ("evil", "who")) == [0]
+    assert sentences_without(sentences, ("tree",)) == [1, 2]
+    assert sentences_without(sentences, ()) == [0, 1, 2]
 
 
 def test_short_words_are_not_drawn_alone(sentences, rng):
@@ -145,6 +172,37 @@ def test_short_words_are_not_drawn_alone(sentences, rng):
 
 def test_without_sentences_there_is_no_pool(words):
     assert not SentencePool(words, avoid=()).exists
+
+
+def recording(value: float, before: int, length: int, after: int) -> np.ndarray:
+    return np.pad(np.full(length, value, np.float32), (before, after))
+
+
+def test_a_spliced_word_is_the_start_of_one_and_the_rest_of_another():
+    one = recording(0.1, before=800, length=4_000, after=1_000)
+    two = recording(0.4, before=3_200, length=8_000, after=500)
+    x = spliced(one, two, 0.25)
+    cut, at = (int(word_start(y) + 0.25 * (word_end(y) - word_start(y))) for y in (one, two))
+    half = SEAM // 2
+    np.testing.assert_array_equal(x[: cut - half], one[: cut - half])
+    np.testing.assert_allclose(x[cut + half :], two[at + half :] / 4, rtol=0.02)  # as loud
+    np.testing.assert_allclose(x[cut - half : cut + half], 0.1, rtol=0.02)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_recording_without_a_word_is_not_spliced(share):
+    one, zeros = recording(0.1, 800, 4_000, 1_000), np.zeros(3_000, np.float32)
+    np.testing.assert_array_equal(spliced(one, zeros, share), one)
+    np.testing.assert_array_equal(spliced(zeros, one, share), zeros)
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(1, 0, 0), (2, 60, 140), (FEW, 0, 0)])
+def test_of_few_recordings_every_other_is_spliced(corpus_of, count, least, most):
+    rows = [(entry(f"{n}", "commands", word="few"), constant(100 + n, 0.1)) for n in range(count)]
+    pool = WordPool(corpus_of(*rows), list(range(count)), 0.0)
+    rng = np.random.default_rng(0)
+    mixed = sum(len(np.unique(pool.draw("few", rng))) > 1 for _ in range(200))
+    assert least <= mixed <= most
 
 
 def test_as_float_is_below_one():

@@ -11,7 +11,7 @@ from sssm.config import ModelConfig
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training.carried import detach, from_leaves, restart
-from training.corpus import open_corpus
+from training.corpus import Entry, Spoken, open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
 from training.streams import NOTHING, Streams, maybe
@@ -87,6 +87,27 @@ def test_sounds_are_of_every_kind(corpus, labels):
         assert 0 <= sound.start < sound.end <= len(sound.samples)
         assert sound.samples.dtype == np.float32
         assert np.isfinite(sound.samples).all()
+
+
+def test_sentences_without_keywords_and_noise_stand_in_streams(corpus_of):
+    """Each is known by its value: words 1, sentences 2 with a keyword and 3 without, noise 4."""
+
+    def recorded(source: str, value: int, word: str = "") -> tuple[Entry, np.ndarray]:
+        x = np.full(3 * SAMPLE_RATE_HZ, value, np.int16)
+        return Entry(f"{source} {value}", source, "training", word, "somebody"), x
+
+    corpus = corpus_of(
+        recorded("commands", 1, "rise"), recorded("speech", 2), recorded("speech", 3),
+        recorded("noise", 4),
+        words={"speech 2": [Spoken("rise", 0, 9_000)], "speech 3": [Spoken("fall", 0, 9_000)]},
+    )  # fmt: skip
+    recipe = Recipe(labels="folder", speed=0.0, pitch=0.0)
+    pool = SoundPool(corpus, LabelSet(("rise",), True, False), recipe)
+    rng, heard = np.random.default_rng(0), {}
+    for sound in (pool.draw(rng) for _ in range(200)):
+        value = round(float(sound.samples.max()) * 32_768)
+        heard.setdefault(value, set()).add(sound.label)
+    assert heard == {1: {"rise", "_unknown_"}, 3: {"_unknown_"}, 4: {"_unknown_"}}
 
 
 # Labels.
