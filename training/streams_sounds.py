@@ -9,19 +9,21 @@ from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
 from training.pools import NoisePool, SentencePool, WordPool, as_float, sentences_without
 from training.recipe import Recipe
+from training.vocabulary import starts_with_consonant
 from training.word_end import word_end, word_start
 
 EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
 # Kept before and after a word, where its recording has it: `word_end` misses many a last f or p.
 BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
-# Where a beginning ends.  More than that of "go" is "go", and what follows it of "on" is "on".
-BEGINNING = (0.2, 0.4)
+# Where a word is cut.  More of "go" is "go"; and what follows of "on" is "on", so endings are of
+# words that start with a consonant.
+BEGINNING, ENDING = (0.2, 0.4), (0.35, 0.6)
 SPEECH_S, NOISE_S = (1.0, 6.0), (0.3, 4.0)
 
 # How often each kind of sound stands in a stream beside the others, where there is any.
 SHARES = {
-    "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.08, "together": 0.08,
-    "speech": 0.25, "noise": 0.08,
+    "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.04, "ending": 0.04,
+    "together": 0.08, "speech": 0.25, "noise": 0.08,
 }  # fmt: skip
 
 
@@ -49,6 +51,7 @@ class SoundPool:
         words = {corpus.entries[n].word for n in commands}
         self._words = WordPool(corpus, commands, recipe.balance)
         self._keywords = [word for word in labels.keywords if word in words]
+        self._cuttable = [word for word in self._keywords if starts_with_consonant(word)]
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
         self._sentences = sentences_without(corpus, labels.keywords)
@@ -58,7 +61,8 @@ class SoundPool:
         self._noise = NoisePool(corpus, babble=0.0)
         there = {
             "keyword": True, "other": self._others, "cut": self._cuts.exists, "beginning": True,
-            "together": True, "speech": bool(self._sentences), "noise": self._noise.exists,
+            "ending": bool(self._cuttable), "together": True, "speech": bool(self._sentences),
+            "noise": self._noise.exists,
         }  # fmt: skip
         self._kinds = [kind for kind in SHARES if there[kind]]
         shares = np.array([SHARES[kind] for kind in self._kinds])
@@ -73,6 +77,8 @@ class SoundPool:
             return self._cut(rng)
         if kind == "beginning":
             return self._beginning(rng)
+        if kind == "ending":
+            return self._ending(rng)
         if kind == "together":
             return _joined(self._part(rng), self._part(rng))
         if kind == "noise":
@@ -102,10 +108,18 @@ class SoundPool:
         end = whole.start + int((whole.end - whole.start) * rng.uniform(*BEGINNING))
         return Sound(augment.fade(whole.samples[:end], EDGE), whole.start, end, UNKNOWN)
 
+    def _ending(self, rng: np.random.Generator) -> Sound:
+        """What follows the beginning of a keyword."""
+        whole = self._word(self._cuttable[rng.integers(len(self._cuttable))], False, rng)
+        start = whole.start + int((whole.end - whole.start) * rng.uniform(*ENDING))
+        return Sound(augment.fade(whole.samples[start:], EDGE), 0, whole.end - start, UNKNOWN)
+
     def _part(self, rng: np.random.Generator) -> Sound:
-        """The beginning of a keyword, or the whole of another word."""
+        """Part of a keyword, or the whole of another word."""
         if self._others and rng.random() < 0.5:
             return self._word(self._other(rng), False, rng)
+        if self._cuttable and rng.random() < 0.5:
+            return self._ending(rng)
         return self._beginning(rng)
 
     def _cut(self, rng: np.random.Generator) -> Sound:

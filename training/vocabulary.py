@@ -57,6 +57,12 @@ class Vocabulary:
         return numbers
 
 
+def starts_with_consonant(word: str) -> bool:
+    """Whether a word does; False where the dictionary does not have it."""
+    phones = _pronunciations().get(word, ("AA",))
+    return phones[0][0] not in "AEIOU"
+
+
 @cache
 def _pronunciations() -> dict[str, tuple[str, ...]]:
     """First pronunciation of each word of the CMU dictionary that pocketsphinx brings."""

@@ -89,24 +89,46 @@ def test_sounds_are_of_every_kind(corpus, labels):
         assert np.isfinite(sound.samples).all()
 
 
+def recorded(source: str, value: int, word: str = "") -> tuple[Entry, np.ndarray]:
+    """Three seconds of one value, or one of a word, by which it can be told from the others."""
+    x = np.full((1 if word else 3) * SAMPLE_RATE_HZ, value, np.int16)
+    return Entry(f"{source} {value}", source, "training", word, "somebody"), x
+
+
+STILL = Recipe(labels="folder", speed=0.0, pitch=0.0)
+
+
+def value_of(sound: Sound) -> int:
+    return round(float(sound.samples.max()) * 32_768)
+
+
+def test_parts_of_a_word_are_not_the_word(corpus_of):
+    """What follows the o of "on" is "on", so only "go" has an ending; a beginning is short."""
+    corpus = corpus_of(recorded("commands", 1, "go"), recorded("commands", 2, "on"))
+    pool, rng = (
+        SoundPool(corpus, LabelSet(("go", "on"), True, False), STILL),
+        np.random.default_rng(0),
+    )
+    endings = [pool._ending(rng) for _ in range(50)]
+    beginnings = [pool._beginning(rng) for _ in range(50)]
+    assert {value_of(sound) for sound in endings} == {1}
+    assert {value_of(sound) for sound in beginnings} == {1, 2}
+    for sounds, (least, most) in ((endings, (0.4, 0.65)), (beginnings, (0.2, 0.4))):
+        assert all(least <= (s.end - s.start) / SAMPLE_RATE_HZ <= most for s in sounds)
+        assert {sound.label for sound in sounds} == {"_unknown_"}
+
+
 def test_sentences_without_keywords_and_noise_stand_in_streams(corpus_of):
     """Each is known by its value: words 1, sentences 2 with a keyword and 3 without, noise 4."""
-
-    def recorded(source: str, value: int, word: str = "") -> tuple[Entry, np.ndarray]:
-        x = np.full(3 * SAMPLE_RATE_HZ, value, np.int16)
-        return Entry(f"{source} {value}", source, "training", word, "somebody"), x
-
     corpus = corpus_of(
         recorded("commands", 1, "rise"), recorded("speech", 2), recorded("speech", 3),
         recorded("noise", 4),
         words={"speech 2": [Spoken("rise", 0, 9_000)], "speech 3": [Spoken("fall", 0, 9_000)]},
     )  # fmt: skip
-    recipe = Recipe(labels="folder", speed=0.0, pitch=0.0)
-    pool = SoundPool(corpus, LabelSet(("rise",), True, False), recipe)
+    pool = SoundPool(corpus, LabelSet(("rise",), True, False), STILL)
     rng, heard = np.random.default_rng(0), {}
     for sound in (pool.draw(rng) for _ in range(200)):
-        value = round(float(sound.samples.max()) * 32_768)
-        heard.setdefault(value, set()).add(sound.label)
+        heard.setdefault(value_of(sound), set()).add(sound.label)
     assert heard == {1: {"rise", "_unknown_"}, 3: {"_unknown_"}, 4: {"_unknown_"}}
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.corpus import Entry, Spoken
-from training.vocabulary import BLANK, Vocabulary
+from training.vocabulary import BLANK, Vocabulary, starts_with_consonant
 
 
 @pytest.fixture
@@ -53,3 +53,11 @@ def test_every_phone_has_a_column_beside_the_blank():
     numbers = vocabulary.phones(["azure", "boy", "thought", "the", "judge", "yellow", "white"])
     assert numbers is not None
     assert all(BLANK < n < 40 for n in numbers)
+
+
+@pytest.mark.parametrize(
+    ("word", "consonant"),
+    [("go", True), ("yes", True), ("one", True), ("on", False), ("up", False), ("rise-2", False)],
+)
+def test_which_words_start_with_a_consonant(word, consonant):
+    assert starts_with_consonant(word) is consonant
