@@ -4,7 +4,7 @@ import numpy as np
 
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
-from training.word_end import word_end, word_start
+from training.word_end import word_span
 
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
@@ -197,8 +197,7 @@ def spliced(one: np.ndarray, two: np.ndarray, share: float) -> np.ndarray:
     A few hundred recordings are learned by heart, voice and all; of their parts there are as many
     as pairs.
     """
-    first, last = word_start(one), word_end(one)
-    other_first, other_last = word_start(two), word_end(two)
+    (first, last), (other_first, other_last) = word_span(one), word_span(two)
     power, other = (np.mean(np.square(x)) for x in (one[first:last], two[other_first:other_last]))
     cut = first + int(share * (last - first))
     at = other_first + int(share * (other_last - other_first))

@@ -15,7 +15,7 @@ import numpy as np
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.pools import as_float
-from training.word_end import word_end, word_start
+from training.word_end import word_span
 
 GAP_S = (0.1, 3.0)  # between two words
 READING_GAP_S = (0.1, 0.5)  # between two sentences of a reader
@@ -112,7 +112,7 @@ class KeywordSessions:
         pieces, said, end = [], [], 0
         for clip, before, after in zip(clips, gaps[:-1], gaps[1:], strict=True):
             x = as_float(self._corpus[clip])
-            first, last = word_start(x), word_end(x)
+            first, last = word_span(x)
             x = _scaled(x, x[first:last], level_db)
             # A part of what stands around it in its recording, as far as the gaps have room.
             left, right = min(first, before // 2), min(len(x) - last, after // 2)

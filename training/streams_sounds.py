@@ -10,10 +10,10 @@ from training.labels import SILENCE, UNKNOWN, LabelSet
 from training.pools import NoisePool, SentencePool, WordPool, as_float, sentences_without
 from training.recipe import Recipe
 from training.vocabulary import starts_with_consonant
-from training.word_end import word_end, word_start
+from training.word_end import word_span
 
 EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
-# Kept before and after a word, where its recording has it: `word_end` misses many a last f or p.
+# Kept before and after a word, where its recording has it: `word_span` misses many a last f or p.
 BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
 # Where a word is cut.  More of "go" is "go"; and what follows of "on" is "on", so endings are of
 # words that start with a consonant.
@@ -32,7 +32,7 @@ class Sound(NamedTuple):
 
     samples: np.ndarray  # float32
     start: int  # first sample of what is said
-    end: int  # sample after it: for a word by `word_end`
+    end: int  # sample after it: for a word by `word_span`
     label: str
 
 
@@ -51,20 +51,19 @@ class SoundPool:
         words = {corpus.entries[n].word for n in commands}
         self._words = WordPool(corpus, commands, recipe.balance)
         self._keywords = [word for word in labels.keywords if word in words]
-        self._cuttable = [word for word in self._keywords if starts_with_consonant(word)]
+        self._with_ending = [word for word in self._keywords if starts_with_consonant(word)]
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
         self._sentences = sentences_without(corpus, labels.keywords)
         lengths = np.array([corpus.entries[n].length for n in self._sentences], float)
         self._sentence_shares = lengths / lengths.sum() if len(lengths) else lengths
         self._cuts = SentencePool(corpus, avoid=labels.keywords)
-        self._noise = NoisePool(corpus, babble=0.0)
+        self._noise = NoisePool(corpus, babble=0.0)  # who talks may say a keyword
         there = {
-            "keyword": True, "other": self._others, "cut": self._cuts.exists, "beginning": True,
-            "ending": bool(self._cuttable), "together": True, "speech": bool(self._sentences),
-            "noise": self._noise.exists,
+            "other": self._others, "cut": self._cuts.exists, "ending": bool(self._with_ending),
+            "speech": bool(self._sentences), "noise": self._noise.exists,
         }  # fmt: skip
-        self._kinds = [kind for kind in SHARES if there[kind]]
+        self._kinds = [kind for kind in SHARES if there.get(kind, True)]
         shares = np.array([SHARES[kind] for kind in self._kinds])
         self._shares = shares / shares.sum()
 
@@ -96,7 +95,7 @@ class SoundPool:
     def _word(self, word: str, is_keyword: bool, rng: np.random.Generator) -> Sound:
         """A word with some of what stands around it in its recording."""
         x = self._varied(self._words.draw(word, rng), rng)
-        start, end = word_start(x), word_end(x)
+        start, end = word_span(x)
         first = max(0, start - _samples(BEFORE_S, rng))
         last = min(len(x), end + _samples(AFTER_S, rng))
         cut = augment.fade(x[first:last], EDGE)
@@ -110,7 +109,7 @@ class SoundPool:
 
     def _ending(self, rng: np.random.Generator) -> Sound:
         """What follows the beginning of a keyword."""
-        whole = self._word(self._cuttable[rng.integers(len(self._cuttable))], False, rng)
+        whole = self._word(self._with_ending[rng.integers(len(self._with_ending))], False, rng)
         start = whole.start + int((whole.end - whole.start) * rng.uniform(*ENDING))
         return Sound(augment.fade(whole.samples[start:], EDGE), 0, whole.end - start, UNKNOWN)
 
@@ -118,7 +117,7 @@ class SoundPool:
         """Part of a keyword, or the whole of another word."""
         if self._others and rng.random() < 0.5:
             return self._word(self._other(rng), False, rng)
-        if self._cuttable and rng.random() < 0.5:
+        if self._with_ending and rng.random() < 0.5:
             return self._ending(rng)
         return self._beginning(rng)
 

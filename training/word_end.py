@@ -12,19 +12,15 @@ FRAMES_SMOOTHED = 3  # 30 ms
 RANGE_DB = 20.0
 
 
-def word_end(samples: np.ndarray) -> int:
-    """Sample after the last 10 ms frame within 20 dB of the loudest one, smoothed over 30 ms.
+def word_span(samples: np.ndarray) -> tuple[int, int]:
+    """Where the frames of 10 ms start and end that are within 20 dB of the loudest one.
 
-    All zeros have no word, and end where the recording does.
+    They are smoothed over 30 ms.  All zeros have no word, and are one from start to end.
     """
     loud = np.flatnonzero(_loud_frames(samples))
-    return min(len(samples), int(loud[-1] + 1) * FRAME) if len(loud) else len(samples)
-
-
-def word_start(samples: np.ndarray) -> int:
-    """First sample of the first frame that is as loud."""
-    loud = np.flatnonzero(_loud_frames(samples))
-    return int(loud[0]) * FRAME if len(loud) else 0
+    if not len(loud):
+        return 0, len(samples)
+    return int(loud[0]) * FRAME, min(len(samples), int(loud[-1] + 1) * FRAME)
 
 
 def _loud_frames(samples: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from page_server import (
 from app.events import Heard, events
 from app.page.hearing import Hearing
 from sssm.spotter import KeywordSpotter
-from training.word_end import word_end
+from training.word_end import word_span
 
 __all__ = ["playwright"]  # a fixture
 pytestmark = IN_A_BROWSER
@@ -198,7 +198,7 @@ def test_latency(sessions, capsys):
         shown = [(at, word) for at, word in painted if word in WORDS[name]]
         assert [word for _, word in shown] == WORDS[name]
         for at, word in shown:
-            end_s = word_end(clip(word)) / 16_000 + _start_s(session, word)
+            end_s = word_span(clip(word))[1] / 16_000 + _start_s(session, word)
             latencies.append(at - zero_ms - 1000 * end_s)
     median = statistics.median(latencies)
     with capsys.disabled():

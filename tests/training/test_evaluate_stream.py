@@ -3,6 +3,7 @@ import json
 import shutil
 import subprocess
 import sys
+from copy import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -294,6 +295,12 @@ def test_a_false_accept_is_what_is_not_said(heard):
     events = [Fired(0, w.end // 160, "no") for w in (no, know)] + [Fired(1, 50, "no")]
     assert heard.negatives.false(events) == events[2:]
     assert heard.negatives.false(events, homophones=False) == events[2:]  # it holds "no" as well
+    without = copy(heard.negatives)  # where only "know" stands
+    only_know = [u._replace(words=u.words - {"no"}) for u in session.utterances]
+    without.sessions = [session._replace(utterances=only_know), *heard.negatives.sessions[1:]]
+    without._known = {}
+    assert without.false(events) == events[2:]
+    assert without.false(events, homophones=False) == events
     assert heard.negatives.false_accepts(events).sum() == 1
     total = heard.negatives.traces.hours
     assert heard.negatives.hours_of[CORE_WORDS.index("no")] < total

@@ -13,7 +13,7 @@ from training.pools import (
     sentences_without,
     spliced,
 )
-from training.word_end import word_end, word_start
+from training.word_end import word_span
 
 HALF_SECOND = SAMPLE_RATE_HZ // 2
 
@@ -182,7 +182,7 @@ def test_a_spliced_word_is_the_start_of_one_and_the_rest_of_another():
     one = recording(0.1, before=800, length=4_000, after=1_000)
     two = recording(0.4, before=3_200, length=8_000, after=500)
     x = spliced(one, two, 0.25)
-    cut, at = (int(word_start(y) + 0.25 * (word_end(y) - word_start(y))) for y in (one, two))
+    cut, at = (int(0.75 * start + 0.25 * end) for start, end in (word_span(one), word_span(two)))
     half = SEAM // 2
     np.testing.assert_array_equal(x[: cut - half], one[: cut - half])
     np.testing.assert_allclose(x[cut + half :], two[at + half :] / 4, rtol=0.02)  # as loud
