@@ -130,15 +130,28 @@ def read_int16(path: Path) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a table with a header.
+
+    Raises:
+        ValueError: the table cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    except OSError as error:
+        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+
+
 def _published(root: Path, download: bool) -> list[Entry]:
     found = speech_commands.recordings(root, download=download)
     entries = [_word(root, recording, "commands") for recording in found]
     background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
     entries += [_wordless(root, path, "background", "training") for path in background]
     noise, speech = root / "noise", root / "speech"
-    for row in _rows(noise / "splits.csv") if noise.is_dir() else []:
+    for row in read_rows(noise / "splits.csv") if noise.is_dir() else []:
         entries.append(_wordless(root, noise / row["path"], "noise", row["split"]))
-    for row in _rows(speech / "transcripts.csv") if speech.is_dir() else []:
+    for row in read_rows(speech / "transcripts.csv") if speech.is_dir() else []:
         speaker = row["path"].split("-")[0]
         entries.append(Entry(f"speech/{row['path']}", "speech", row["split"], "", speaker))
     for path in sorted((root / "words").glob("*/*.wav")):
@@ -228,15 +241,7 @@ def _remove_abandoned(cache: Path) -> None:
 
 def _spoken_words(path: Path) -> dict[str, list[Spoken]]:
     words: dict[str, list[Spoken]] = {}
-    for row in _rows(path):
+    for row in read_rows(path):
         start, end = (round(float(row[key]) * SAMPLE_RATE_HZ) for key in ("start_s", "end_s"))
         words.setdefault(f"speech/{row['path']}", []).append(Spoken(row["word"], start, end))
     return words
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
-    except OSError as error:
-        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None

@@ -9,7 +9,7 @@ from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
 from training.pools import NoisePool, SentencePool, WordPool, as_float, sentences_without
 from training.recipe import Recipe
-from training.vocabulary import starts_with_consonant
+from training.vocabulary import onset, rime
 from training.word_end import word_span
 
 EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
@@ -17,13 +17,13 @@ EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
 BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
 # Where a word is cut.  More of "go" is "go"; and what follows of "on" is "on", so endings are of
 # words that start with a consonant.
-BEGINNING, ENDING = (0.2, 0.4), (0.35, 0.6)
+BEGINNING, ENDING, RIME = (0.2, 0.4), (0.35, 0.6), (0.2, 0.45)
 SPEECH_S, NOISE_S = (1.0, 6.0), (0.3, 4.0)
 
 # How often each kind of sound stands in a stream beside the others, where there is any.
 SHARES = {
     "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.04, "ending": 0.04,
-    "together": 0.08, "speech": 0.25, "noise": 0.08,
+    "together": 0.06, "blend": 0.06, "speech": 0.25, "noise": 0.08,
 }  # fmt: skip
 
 
@@ -51,7 +51,8 @@ class SoundPool:
         words = {corpus.entries[n].word for n in commands}
         self._words = WordPool(corpus, commands, recipe.balance)
         self._keywords = [word for word in labels.keywords if word in words]
-        self._with_ending = [word for word in self._keywords if starts_with_consonant(word)]
+        self._with_ending = [word for word in self._keywords if onset(word)]
+        self._blends = _blends(self._keywords, sorted(words))
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
         self._sentences = sentences_without(corpus, labels.keywords)
@@ -61,6 +62,7 @@ class SoundPool:
         self._noise = NoisePool(corpus, babble=0.0)  # who talks may say a keyword
         there = {
             "other": self._others, "cut": self._cuts.exists, "ending": bool(self._with_ending),
+            "blend": bool(self._blends),
             "speech": bool(self._sentences), "noise": self._noise.exists,
         }  # fmt: skip
         self._kinds = [kind for kind in SHARES if there.get(kind, True)]
@@ -78,6 +80,8 @@ class SoundPool:
             return self._beginning(rng)
         if kind == "ending":
             return self._ending(rng)
+        if kind == "blend":
+            return self._blend(rng)
         if kind == "together":
             return _joined(self._part(rng), self._part(rng))
         if kind == "noise":
@@ -103,15 +107,27 @@ class SoundPool:
 
     def _beginning(self, rng: np.random.Generator) -> Sound:
         """The beginning of a keyword."""
-        whole = self._word(self._keyword(rng), False, rng)
+        return self._beginning_of(self._keyword(rng), rng)
+
+    def _beginning_of(self, word: str, rng: np.random.Generator) -> Sound:
+        whole = self._word(word, False, rng)
         end = whole.start + int((whole.end - whole.start) * rng.uniform(*BEGINNING))
         return Sound(augment.fade(whole.samples[:end], EDGE), whole.start, end, UNKNOWN)
 
     def _ending(self, rng: np.random.Generator) -> Sound:
         """What follows the beginning of a keyword."""
-        whole = self._word(self._with_ending[rng.integers(len(self._with_ending))], False, rng)
-        start = whole.start + int((whole.end - whole.start) * rng.uniform(*ENDING))
+        word = self._with_ending[rng.integers(len(self._with_ending))]
+        return self._ending_of(word, ENDING, rng)
+
+    def _ending_of(self, word: str, cut_at: tuple[float, float], rng: np.random.Generator) -> Sound:
+        whole = self._word(word, False, rng)
+        start = whole.start + int((whole.end - whole.start) * rng.uniform(*cut_at))
         return Sound(augment.fade(whole.samples[start:], EDGE), 0, whole.end - start, UNKNOWN)
+
+    def _blend(self, rng: np.random.Generator) -> Sound:
+        """A keyword that starts with the consonants of another word: "no" and "down", "noun"."""
+        other, word = self._blends[rng.integers(len(self._blends))]
+        return _joined(self._beginning_of(other, rng), self._ending_of(word, RIME, rng))
 
     def _part(self, rng: np.random.Generator) -> Sound:
         """Part of a keyword, or the whole of another word."""
@@ -138,6 +154,18 @@ class SoundPool:
         return augment.speed_or_pitch(
             x, rng, speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range
         )
+
+
+def _blends(keywords: list[str], words: list[str]) -> list[tuple[str, str]]:
+    """Pairs of a word and a keyword; the keyword with the word's first consonants is none."""
+    said = {onset(keyword) + rime(keyword) for keyword in keywords}
+    return [
+        (other, keyword)
+        for keyword in keywords
+        for other in words
+        if onset(keyword)[:1] != onset(other)[:1]
+        if onset(keyword) and onset(other) and onset(other) + rime(keyword) not in said
+    ]
 
 
 def _unknown(x: np.ndarray) -> Sound:

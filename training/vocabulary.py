@@ -50,17 +50,32 @@ class Vocabulary:
         """Phones of words said one after the other, or None where one is not in the dictionary."""
         numbers: list[int] = []
         for word in words:
-            for part in word.split():
-                if part not in _pronunciations():
-                    return None
-                numbers += [self._phones[phone] for phone in _pronunciations()[part]]
+            if not pronounced(word):
+                return None
+            numbers += [self._phones[phone] for phone in pronounced(word)]
         return numbers
 
 
-def starts_with_consonant(word: str) -> bool:
-    """Whether a word does; False where the dictionary does not have it."""
-    phones = _pronunciations().get(word, ("AA",))
-    return phones[0][0] not in "AEIOU"
+def pronounced(words: str) -> tuple[str, ...]:
+    """Phones of a word or of some in a row; none where the dictionary does not have one."""
+    parts = [_pronunciations().get(word, ()) for word in words.split()]
+    return sum(parts, ()) if all(parts) else ()
+
+
+def is_vowel(phone: str) -> bool:
+    """Whether a phone of the dictionary is one."""
+    return phone[0] in "AEIOU"
+
+
+def onset(word: str) -> tuple[str, ...]:
+    """The consonants a word starts with; none where the dictionary does not have it."""
+    phones = pronounced(word)
+    return phones[: next((n for n, phone in enumerate(phones) if is_vowel(phone)), 0)]
+
+
+def rime(word: str) -> tuple[str, ...]:
+    """The phones from a word's first vowel on; none where the dictionary does not have it."""
+    return pronounced(word)[len(onset(word)) :]
 
 
 @cache

@@ -118,6 +118,21 @@ def test_parts_of_a_word_are_not_the_word(corpus_of):
         assert {sound.label for sound in sounds} == {"_unknown_"}
 
 
+def test_a_keyword_that_starts_with_other_consonants_is_not_the_word(corpus_of):
+    """What "d" and "go" give is no keyword; "n" and "go" are "no", "g" and "no" are "go"."""
+    corpus = corpus_of(
+        recorded("commands", 1, "go"), recorded("commands", 2, "no"),
+        recorded("commands", 3, "down"), recorded("commands", 4, "get"),
+    )  # fmt: skip
+    pool = SoundPool(corpus, LabelSet(("go", "no"), True, False), STILL)
+    assert pool._blends == [("down", "go"), ("down", "no")]
+    rng = np.random.default_rng(0)
+    for sound in (pool._blend(rng) for _ in range(50)):
+        middle = round(float(sound.samples[(sound.start + sound.end) // 2]) * 32_768)
+        assert middle in (1, 2)  # of the keyword
+        assert sound.label == "_unknown_"
+
+
 def test_sentences_without_keywords_and_noise_stand_in_streams(corpus_of):
     """Each is known by its value: words 1, sentences 2 with a keyword and 3 without, noise 4."""
     corpus = corpus_of(

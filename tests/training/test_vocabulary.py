@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.corpus import Entry, Spoken
-from training.vocabulary import BLANK, Vocabulary, starts_with_consonant
+from training.vocabulary import BLANK, Vocabulary, onset, rime
 
 
 @pytest.fixture
@@ -56,8 +56,12 @@ def test_every_phone_has_a_column_beside_the_blank():
 
 
 @pytest.mark.parametrize(
-    ("word", "consonant"),
-    [("go", True), ("yes", True), ("one", True), ("on", False), ("up", False), ("rise-2", False)],
-)
-def test_which_words_start_with_a_consonant(word, consonant):
-    assert starts_with_consonant(word) is consonant
+    ("word", "first", "rest"),
+    [
+        ("go", "G", "OW"), ("stop", "S T", "AA P"), ("on", "", "AA N"), ("over", "", "OW V ER"),
+        ("rise-2", "", ""),
+    ],
+)  # fmt: skip
+def test_a_word_is_its_first_consonants_and_what_follows(word, first, rest):
+    assert onset(word) == tuple(first.split())
+    assert rime(word) == tuple(rest.split())
