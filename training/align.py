@@ -3,7 +3,8 @@
     python -m training.align --data DATA
 
 reads DATA/speech/transcripts.csv (columns path, split and transcript at least) and adds the words
-of every recording that DATA/speech/words.csv does not hold.  Training uses aligned sentences alone.
+of every recording that DATA/speech/words.csv does not hold yet.  Training uses sentences whose
+words have times, and no others.
 """
 
 import csv
@@ -15,7 +16,7 @@ import typer
 
 from training.console import failures_told, say, tell, track
 from training.corpus import SAMPLE_RATE_HZ, Spoken, read_int16, read_rows
-from training.vocabulary import pronounced
+from training.vocabulary import pronounced, words_of
 
 COLUMNS = ("path", "split", "word", "start_s", "end_s")  # of a new table
 FRAMES_HZ = 100
@@ -25,48 +26,72 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def align(data: Annotated[Path, typer.Option(help="Folder of recordings.")]) -> None:
+def align(data: Annotated[Path, typer.Option(help="Folder that holds `speech`.")]) -> None:
     """Add the times of the words of sentences that have none."""
     with failures_told():
         aligned, missed = align_folder(data / "speech")
-    for path, reason in missed:
-        tell(f"{path}: {reason}")
-    say(f"{aligned} recordings aligned, {len(missed)} could not be")
+    for reason in missed:
+        tell(reason)
+    say(f"aligned {aligned}, failed {len(missed)}")
     if missed:
         raise typer.Exit(1)
 
 
-def align_folder(speech: Path) -> tuple[int, list[tuple[str, str]]]:
-    """Recordings whose words were added to `speech/words.csv`; and the others, with the reason.
+def align_folder(speech: Path) -> tuple[int, list[str]]:
+    """How many recordings' words were added to `speech/words.csv`; and why those of others weren't.
 
     Every recording's words are on the disk before the next is read, so that stopping loses nothing.
 
     Raises:
-        ValueError: a table or a recording cannot be read.
+        ValueError: a table cannot be read.
         OSError: the table of words cannot be written.
     """
     table = speech / "words.csv"
-    columns, have = _existing(table)
-    rows = [row for row in read_rows(speech / "transcripts.csv") if row["path"] not in have]
+    rows = read_rows(speech / "transcripts.csv", (*COLUMNS[:2], "transcript"))
+    old = read_rows(table, COLUMNS) if table.is_file() else []
+    done, columns = {row["path"] for row in old}, tuple(old[0]) if old else COLUMNS
     aligner, aligned, missed = Aligner(), 0, []
-    with table.open("a", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, columns, restval="", extrasaction="ignore")
-        if out.tell() == 0:
+    with table.open("a" if old else "w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(
+            out, columns, restval="", extrasaction="ignore", lineterminator="\n"
+        )
+        if not old:
             writer.writeheader()
-        for row in track(rows, "aligning"):
-            words = row["transcript"].lower().split()
-            unknown = [word for word in words if not pronounced(word)]
-            found = aligner.times(read_int16(speech / row["path"]), words) if not unknown else None
-            if found is None:
-                reason = f"no word {unknown[0]!r} in the dictionary" if unknown else "does not fit"
-                missed.append((row["path"], reason))
+        elif not table.read_bytes().endswith(b"\n"):
+            out.write("\n")
+        for row in track([row for row in rows if row["path"] not in done], "aligning"):
+            if row["path"] in done:  # listed twice
+                continue
+            try:
+                found = _times(aligner, speech / row["path"], words_of(row["transcript"]))
+            except ValueError as error:
+                missed.append(str(error))
                 continue
             for spoken in found:
-                at = (f"{sample / SAMPLE_RATE_HZ:.2f}" for sample in spoken[1:])
-                writer.writerow({**row, **dict(zip(COLUMNS[2:], (spoken.word, *at), strict=True))})
+                start_s, end_s = (f"{sample / SAMPLE_RATE_HZ:.2f}" for sample in spoken[1:])
+                writer.writerow(row | {"word": spoken.word, "start_s": start_s, "end_s": end_s})
             out.flush()
+            done.add(row["path"])
             aligned += 1
     return aligned, missed
+
+
+def _times(aligner: "Aligner", path: Path, words: list[str]) -> list[Spoken]:
+    """When each word of a recording is said.
+
+    Raises:
+        ValueError: the recording cannot be read, or its words not be found.
+    """
+    samples = read_int16(path)
+    if not words:
+        raise ValueError(f"{path}: its transcript is empty")
+    for word in words:
+        if not pronounced(word):
+            raise ValueError(f"{path}: no word {word!r} in the dictionary")
+    found = aligner.times(samples, words)
+    if found is None:
+        raise ValueError(f"{path}: it does not say its transcript")
+    return found
 
 
 class Aligner:
@@ -81,7 +106,10 @@ class Aligner:
         )
 
     def times(self, samples: np.ndarray, words: list[str]) -> list[Spoken] | None:
-        """When each word is said, in int16 samples at 16 kHz; None where they do not fit."""
+        """When each word is said, in int16 samples at 16 kHz.
+
+        None where the search finds no way; other words than those said are often found too.
+        """
         pause = np.zeros(round(PAUSE_S * SAMPLE_RATE_HZ), np.int16)
         try:
             self._decoder.set_align_text(" ".join(words))
@@ -98,16 +126,6 @@ class Aligner:
             if s.word[0] not in "<["  # silence and noise
         ]
         return found if [spoken.word for spoken in found] == words else None
-
-
-def _existing(table: Path) -> tuple[tuple[str, ...], set[str]]:
-    """Columns, and the recordings whose words a table holds."""
-    if not table.is_file():
-        return COLUMNS, set()
-    rows = read_rows(table)
-    with table.open(newline="", encoding="utf-8") as lines:
-        columns = tuple(next(csv.reader(lines), COLUMNS))
-    return columns, {row["path"] for row in rows}
 
 
 if __name__ == "__main__":

@@ -130,17 +130,24 @@ def read_int16(path: Path) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a table with a header.
+def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Rows of a table with a header, each with a value in these columns and maybe in others.
 
     Raises:
-        ValueError: the table cannot be read.
+        ValueError: the table cannot be read, or a row lacks a value.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
     except OSError as error:
         raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise ValueError(f"{path}: not a table in UTF-8, with commas") from None
+    for number, row in enumerate(rows, start=1):
+        for column in columns:
+            if row.get(column) is None:
+                raise ValueError(f"{path}: row {number} has no {column!r}")
+    return rows
 
 
 def _published(root: Path, download: bool) -> list[Entry]:
@@ -149,9 +156,9 @@ def _published(root: Path, download: bool) -> list[Entry]:
     background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
     entries += [_wordless(root, path, "background", "training") for path in background]
     noise, speech = root / "noise", root / "speech"
-    for row in read_rows(noise / "splits.csv") if noise.is_dir() else []:
+    for row in read_rows(noise / "splits.csv", ("path", "split")) if noise.is_dir() else []:
         entries.append(_wordless(root, noise / row["path"], "noise", row["split"]))
-    for row in read_rows(speech / "transcripts.csv") if speech.is_dir() else []:
+    for row in read_rows(speech / "transcripts.csv", ("path", "split")) if speech.is_dir() else []:
         speaker = row["path"].split("-")[0]
         entries.append(Entry(f"speech/{row['path']}", "speech", row["split"], "", speaker))
     for path in sorted((root / "words").glob("*/*.wav")):
@@ -241,7 +248,7 @@ def _remove_abandoned(cache: Path) -> None:
 
 def _spoken_words(path: Path) -> dict[str, list[Spoken]]:
     words: dict[str, list[Spoken]] = {}
-    for row in read_rows(path):
+    for row in read_rows(path, ("path", "word", "start_s", "end_s")):
         start, end = (round(float(row[key]) * SAMPLE_RATE_HZ) for key in ("start_s", "end_s"))
         words.setdefault(f"speech/{row['path']}", []).append(Spoken(row["word"], start, end))
     return words

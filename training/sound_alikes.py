@@ -1,11 +1,13 @@
 """Sentences full of words that sound like a keyword: what to have said, so that training hears it.
 
     python -m training.sound_alikes yes no --texts BOOK.txt --count 1000 > sentences.txt
+    python -m training.sound_alikes lamp --texts BOOK.txt --alone
 
 What fires falsely is "now", "known", "laughed": words a phone or two away from a keyword, which
 speech at random holds rarely.  A third of the lines are sentences of the texts, chosen for many
 such words and for many different ones; a third are such words alone, one after the other, as a
-keyword is said; a third start or end with one.  No line holds a keyword or what is said like it.
+keyword is said; a third start or end with one.  No line holds a keyword, what sounds the same, or
+a form of it ("stopped").
 """
 
 import math
@@ -18,15 +20,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from training.console import failures_told, say
+from training.console import failures_told, say, tell
 from training.pools import with_likes
 from training.vocabulary import is_vowel, pronounced
 
 LENGTH = (4, 12)  # words of a sentence
-FROM_HERE_ALIKE = 0.55  # likeness from which a word is said alone
+NEAR = 0.55  # likeness from which a word is said alone
 SAME_VOWEL, AND_CONSONANT = 0.5, 0.6  # likeness, at least, of short words that share so much
 SHORT = 4  # phones
 RIVALS = 40  # sentences of which the best is taken
+_QUOTES = str.maketrans({"\u2019": "'", "\u201c": '"', "\u201d": '"'})
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,58 +39,86 @@ def sound_alikes(
     keywords: Annotated[list[str], typer.Argument(metavar="KEYWORD...")],
     texts: Annotated[list[Path], typer.Option(help="Plain text; may be named several times.")],
     count: Annotated[int, typer.Option(min=1, help="Lines to print.")] = 1_000,
-    seed: Annotated[int, typer.Option()] = 0,
+    alone: Annotated[bool, typer.Option(help="Words, the likest first, and no sentences.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random choices.")] = 0,
 ) -> None:
     """Print sentences full of words that sound like a keyword."""
     with failures_told():
+        keywords = [keyword.lower() for keyword in keywords]
         for keyword in keywords:
             if not pronounced(keyword):
-                raise ValueError(f"{keyword}: not in the dictionary of pronunciations")
-        text = "\n".join(path.read_text(encoding="utf-8") for path in texts)
-        for line in lines(text, keywords, count, np.random.default_rng(seed)):
-            say(line)
-
-
-def lines(
-    text: str, keywords: Sequence[str], count: int, rng: np.random.Generator
-) -> Iterator[str]:
-    """At most `count` lines to be said.
-
-    Raises:
-        ValueError: the text has no sentence without a keyword and with words that sound like one.
-    """
-    said = sorted(set(sentences(text, keywords)))
-    words = Counter(word for sentence in said for word in sentence)
-    alike = {word: likeness(word, keywords) for word in words}
-    near = [word for word in alike if alike[word] >= FROM_HERE_ALIKE]
-    if not near:
-        raise ValueError("the texts hold no sentence with a word that sounds like a keyword")
-    weights = np.array([alike[word] ** 2 * math.sqrt(words[word]) for word in near])
-    weights /= weights.sum()
-    sentence_of = _choose(said, alike, rng)
-    for n in range(count):
-        if n % 3 == 0:
-            sentence = next(sentence_of, None)
-            if sentence is None:
-                return
-            yield " ".join(sentence)
-        elif n % 3 == 1:
-            yield ", ".join(rng.choice(near, int(rng.integers(3, 5)), p=weights)) + "."
+                raise ValueError(f"{keyword!r} is not in the dictionary of pronunciations")
+        said = sentences("\n\n".join(_read(path) for path in texts), keywords)
+        if alone:
+            found = near_words(said, keywords)[:count]
         else:
-            word, others = rng.choice(near, p=weights), " ".join(said[rng.integers(len(said))])
-            yield f"{word}, {others}" if rng.random() < 0.5 else f"{others}: {word}."
+            found = list(lines(said, keywords, count, np.random.default_rng(seed)))
+    for line in found:
+        say(line)
+    if len(found) < count:
+        tell(f"{len(found)} of {count} lines: the texts hold no more")
 
 
-def sentences(text: str, keywords: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The words of each sentence that can be said and holds no keyword."""
-    avoid = with_likes(tuple(keywords))
-    sounds = {pronounced(word) for word in avoid}
-    for sentence in re.split(r"[.;:?!\"]|--|\n\s*\n", text.lower()):
+def sentences(text: str, keywords: Sequence[str]) -> list[tuple[str, ...]]:
+    """The words of each different sentence that can be said and holds no keyword."""
+    sounds = {pronounced(word) for word in with_likes(tuple(keywords))}
+    longest = max(len(keyword.split()) for keyword in keywords)
+    forms = re.compile("|".join(rf"{re.escape(word)}\w?(s|es|ed|ing|'s)" for word in keywords))
+    found = set()
+    for sentence in re.split(r"[.;:?!\"()]|--|\n\s*\n", text.translate(_QUOTES).lower()):
         words = tuple(re.findall(r"[a-z']+", sentence))
         if re.search(r"[^\sa-z',-]", sentence) or not LENGTH[0] <= len(words) <= LENGTH[1]:
             continue
-        if all(pronounced(word) and pronounced(word) not in sounds for word in words):
-            yield words
+        sayable = all(pronounced(word) and not forms.fullmatch(word) for word in words)
+        if sayable and not _holds(words, sounds, longest):
+            found.add(words)
+    return sorted(found)
+
+
+def _holds(words: Sequence[str], sounds: set[tuple[str, ...]], longest: int) -> bool:
+    """Whether some words in a row, at most `longest`, sound like one of these."""
+    return any(
+        pronounced(" ".join(words[first : first + length])) in sounds
+        for length in range(1, longest + 1)
+        for first in range(len(words) - length + 1)
+    )
+
+
+def near_words(said: Sequence[Sequence[str]], keywords: Sequence[str]) -> list[str]:
+    """Words of these sentences that sound much like a keyword, the likest first."""
+    alike = {word: likeness(word, keywords) for sentence in said for word in sentence}
+    near = (word for word in alike if alike[word] >= NEAR)
+    return sorted(near, key=lambda word: (-alike[word], word))
+
+
+def lines(
+    said: Sequence[tuple[str, ...]], keywords: Sequence[str], count: int, rng: np.random.Generator
+) -> Iterator[str]:
+    """At most `count` lines to be said, made of these sentences and their words."""
+    words = Counter(word for sentence in said for word in sentence)
+    alike = {word: likeness(word, keywords) for word in words}
+    near = near_words(said, keywords)
+    weights = np.array([alike[word] ** 2 * math.sqrt(words[word]) for word in near])
+    weights /= weights.sum()
+    longest = max(len(keyword.split()) for keyword in keywords)
+    sounds = {pronounced(keyword) for keyword in keywords}
+    chosen = _choose(said, alike, rng)
+    for n in range(count) if near else ():
+        sentence = next(chosen, None) if n % 3 == 0 else said[int(rng.integers(len(said)))]
+        if sentence is None:
+            return
+        size = min(len(near), int(rng.integers(3, 5))) if n % 3 == 1 else 1
+        some = tuple(rng.choice(near, size, replace=False, p=weights).tolist())
+        if n % 3 == 0:
+            line, said_so = " ".join(sentence), sentence
+        elif n % 3 == 1:
+            line, said_so = ", ".join(some) + ".", some
+        elif rng.random() < 0.5:
+            line, said_so = f"{some[0]}, {' '.join(sentence)}", some + sentence
+        else:
+            line, said_so = f"{' '.join(sentence)}: {some[0]}.", sentence + some
+        if not _holds(said_so, sounds, longest):
+            yield line
 
 
 def likeness(word: str, keywords: Sequence[str]) -> float:
@@ -131,6 +162,15 @@ def _choose(
         sentence = left.pop()
         chosen.update(sentence)
         yield sentence
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not a text in UTF-8") from None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ out.  For `calibration`, which has no clips and half an hour of two readers, wha
 there too: half an hour places ten thresholds by luck (`training/LOG.md`).
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,8 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from training import augment
-from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, read_rows
 from training.pools import as_float
+from training.vocabulary import words_of
 from training.word_end import word_span
 
 GAP_S = (0.1, 3.0)  # between two words
@@ -226,13 +226,8 @@ def read_transcripts(root: Path) -> dict[str, list[str]]:
     path = root / "speech" / "transcripts.csv"
     if not path.is_file():
         return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-        return {f"speech/{row['path']}": row["transcript"].split() for row in rows}
-    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not the table of sentences"
-        raise ValueError(f"{path}: {(reason or '').lower()}") from None
+    rows = read_rows(path, ("path", "transcript"))
+    return {f"speech/{row['path']}": words_of(row["transcript"]) for row in rows}
 
 
 def _cycled(numbers: list[int], count: int, rng: np.random.Generator) -> list[int]:

@@ -17,7 +17,7 @@ EDGE = int(0.02 * SAMPLE_RATE_HZ)  # of every cut, faded
 BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
 # Where a word is cut.  More of "go" is "go"; and what follows of "on" is "on", so endings are of
 # words that start with a consonant.
-BEGINNING, ENDING, RIME = (0.2, 0.4), (0.35, 0.6), (0.2, 0.45)
+BEGINNING, ENDING = (0.2, 0.4), (0.35, 0.6)
 SPEECH_S, NOISE_S = (1.0, 6.0), (0.3, 4.0)
 
 # How often each kind of sound stands in a stream beside the others, where there is any.
@@ -117,17 +117,17 @@ class SoundPool:
     def _ending(self, rng: np.random.Generator) -> Sound:
         """What follows the beginning of a keyword."""
         word = self._with_ending[rng.integers(len(self._with_ending))]
-        return self._ending_of(word, ENDING, rng)
+        return self._ending_of(word, rng)
 
-    def _ending_of(self, word: str, cut_at: tuple[float, float], rng: np.random.Generator) -> Sound:
+    def _ending_of(self, word: str, rng: np.random.Generator) -> Sound:
         whole = self._word(word, False, rng)
-        start = whole.start + int((whole.end - whole.start) * rng.uniform(*cut_at))
+        start = whole.start + int((whole.end - whole.start) * rng.uniform(*ENDING))
         return Sound(augment.fade(whole.samples[start:], EDGE), 0, whole.end - start, UNKNOWN)
 
     def _blend(self, rng: np.random.Generator) -> Sound:
         """A keyword that starts with the consonants of another word: "no" and "down", "noun"."""
         other, word = self._blends[rng.integers(len(self._blends))]
-        return _joined(self._beginning_of(other, rng), self._ending_of(word, RIME, rng))
+        return _joined(self._beginning_of(other, rng), self._ending_of(word, rng))
 
     def _part(self, rng: np.random.Generator) -> Sound:
         """Part of a keyword, or the whole of another word."""
@@ -157,7 +157,7 @@ class SoundPool:
 
 
 def _blends(keywords: list[str], words: list[str]) -> list[tuple[str, str]]:
-    """Pairs of a word and a keyword; the keyword with the word's first consonants is none."""
+    """Pairs of a word and a keyword that, with the word's first consonants, is no keyword."""
     said = {onset(keyword) + rime(keyword) for keyword in keywords}
     return [
         (other, keyword)

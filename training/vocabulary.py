@@ -4,6 +4,7 @@ Both are targets of heads that exist in training alone.  Rare words share phones
 so that `on`, said by few, learns from `one`, `want` and `John`.
 """
 
+import itertools
 import re
 from collections import Counter
 from functools import cache
@@ -56,8 +57,14 @@ class Vocabulary:
         return numbers
 
 
+def words_of(transcript: str) -> list[str]:
+    """The words of a transcript, without capitals and punctuation."""
+    words = (word.strip('.,;:?!"()-') for word in transcript.lower().split())
+    return [word for word in words if word]
+
+
 def pronounced(words: str) -> tuple[str, ...]:
-    """Phones of a word or of some in a row; none where the dictionary does not have one."""
+    """Phones of a word or of some in a row; empty where the dictionary does not have one."""
     parts = [_pronunciations().get(word, ()) for word in words.split()]
     return sum(parts, ()) if all(parts) else ()
 
@@ -68,13 +75,12 @@ def is_vowel(phone: str) -> bool:
 
 
 def onset(word: str) -> tuple[str, ...]:
-    """The consonants a word starts with; none where the dictionary does not have it."""
-    phones = pronounced(word)
-    return phones[: next((n for n, phone in enumerate(phones) if is_vowel(phone)), 0)]
+    """The consonants a word starts with; empty where the dictionary does not have it."""
+    return tuple(itertools.takewhile(lambda phone: not is_vowel(phone), pronounced(word)))
 
 
 def rime(word: str) -> tuple[str, ...]:
-    """The phones from a word's first vowel on; none where the dictionary does not have it."""
+    """The phones from a word's first vowel on; empty where the dictionary does not have it."""
     return pronounced(word)[len(onset(word)) :]
 
 

@@ -48,10 +48,14 @@ def test_words_are_where_their_sound_is():
         assert abs(spoken.end - n * SAMPLE_RATE_HZ - end) < 0.25 * SAMPLE_RATE_HZ
 
 
+def test_words_that_cannot_be_there_are_not_found():
+    assert Aligner().times(np.zeros(SAMPLE_RATE_HZ // 10, np.int16), ["yes"] * 20) is None
+
+
 def test_a_new_table_holds_every_word(speech):
     result = aligned(speech)
     assert result.exit_code == 0
-    assert "2 recordings aligned, 0 could not be" in result.stdout
+    assert result.stdout == "aligned 2, failed 0\n"
     assert [(r["path"], r["split"], r["word"]) for r in rows(speech)] == [
         ("one.wav", "training", "yes"), ("one.wav", "training", "stop"),
         ("two.wav", "validation", "left"),
@@ -59,28 +63,50 @@ def test_a_new_table_holds_every_word(speech):
     assert all(0 <= float(r["start_s"]) < float(r["end_s"]) <= 2.1 for r in rows(speech))
 
 
-def test_what_a_table_holds_stays(speech):
-    old = "path,split,word,start_s,end_s,score\none.wav,training,yes,0.10,0.20,0.9\n"
-    (speech / "words.csv").write_text(old, encoding="utf-8")
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_what_a_table_holds_stays(speech, end):
+    old = "path,split,word,start_s,end_s,score\none.wav,training,yes,0.10,0.20,0.9"
+    (speech / "words.csv").write_text(old + end, encoding="utf-8")
     assert aligned(speech).exit_code == 0
-    assert (speech / "words.csv").read_text(encoding="utf-8").startswith(old)
+    assert (speech / "words.csv").read_text(encoding="utf-8").startswith(old + "\ntwo.wav,")
     assert [r["word"] for r in rows(speech)] == ["yes", "left"]
     assert rows(speech)[1]["score"] == ""
     before = (speech / "words.csv").read_bytes()
-    assert "0 recordings aligned" in aligned(speech).stdout
+    assert aligned(speech).stdout == "aligned 0, failed 0\n"
     assert (speech / "words.csv").read_bytes() == before
 
 
-def test_one_that_cannot_be_aligned_costs_the_others_nothing(speech):
-    table = "path,split,transcript\none.wav,training,yes xqzt\ntwo.wav,validation,left\n"
-    (speech / "transcripts.csv").write_text(table, encoding="utf-8")
+def test_what_cannot_be_aligned_costs_the_others_nothing(speech):
+    table = [
+        "path,split,transcript", "one.wav,training,yes xqzt", "gone.wav,training,yes",
+        "one.wav,training,", "two.wav,validation,Left.", "two.wav,validation,left",
+    ]  # fmt: skip
+    (speech / "transcripts.csv").write_text("\n".join(table), encoding="utf-8")
     result = aligned(speech)
     assert result.exit_code == 1
-    assert "one.wav: no word 'xqzt' in the dictionary" in result.stderr
+    assert [line.rpartition("/")[2] for line in result.stderr.splitlines()[-3:]] == [
+        "one.wav: no word 'xqzt' in the dictionary", "gone.wav: no such file or directory",
+        "one.wav: its transcript is empty",
+    ]  # fmt: skip
+    assert result.stdout == "aligned 1, failed 3\n"
     assert [r["word"] for r in rows(speech)] == ["left"]
 
 
-def test_no_table_is_one_line(tmp_path):
-    result = aligned(tmp_path / "speech")
+@pytest.mark.parametrize(
+    ("name", "table", "message"),
+    [
+        ("transcripts", None, "no such file"),
+        ("transcripts", "path,split\na.wav,training\n", "row 1 has no 'transcript'"),
+        ("transcripts", "path,split,transcript\na.wav,training\n", "row 1 has no 'transcript'"),
+        ("words", "path,word\none.wav,yes\n", "row 1 has no 'split'"),
+    ],
+)
+def test_a_broken_table_is_one_line(speech, name, table, message):
+    path = speech / f"{name}.csv"
+    path.unlink(missing_ok=True)
+    if table is not None:
+        path.write_text(table, encoding="utf-8")
+    result = aligned(speech)
     assert result.exit_code == 1
+    assert f"{name}.csv: {message}" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

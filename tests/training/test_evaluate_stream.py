@@ -239,7 +239,7 @@ def test_a_broken_table_of_sentences_is_told(tmp_path):
     path = tmp_path / "speech" / "transcripts.csv"
     path.parent.mkdir()
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"transcripts\.csv: not the table of sentences"):
+    with pytest.raises(ValueError, match=r"transcripts\.csv: row 1 has no 'path'"):
         read_transcripts(tmp_path)
 
 

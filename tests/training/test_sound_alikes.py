@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from training.sound_alikes import app, likeness, lines, sentences
+from training.sound_alikes import app, likeness, lines, near_words, sentences
 
 TEXT = """We know the way to the town. Now the old man laughed at the gown!
 He wrote it down for us all; the brown noun is known to them, and so on. 1 + 1 are 2 for them.
 The night was bright and the light was white "but a rope is a rope for all".
-Too short. They saw a xqzt in the town."""
+Too short. They saw a xqzt in the town. He downed the rest of it."""
+KEYWORDS = ["no", "down"]
 
 
 @pytest.mark.parametrize(
@@ -33,35 +34,77 @@ def test_likeness_is_to_the_keyword_that_is_nearest():
 
 
 def test_sentences_hold_no_keyword_and_nothing_that_is_said_like_one():
-    found = [" ".join(words) for words in sentences(TEXT, ["no", "down"])]
-    assert found == [
-        "now the old man laughed at the gown",
-        "the brown noun is known to them, and so on".replace(",", ""),
-        "the night was bright and the light was white",
+    assert [" ".join(words) for words in sentences(TEXT, KEYWORDS)] == [
         "but a rope is a rope for all",
+        "now the old man laughed at the gown",
+        "the brown noun is known to them and so on",
+        "the night was bright and the light was white",
     ]
 
 
-def test_lines_are_sentences_and_near_misses_by_turns():
-    said = list(lines(TEXT, ["no", "down"], 9, np.random.default_rng(0)))
-    near = {"now", "gown", "brown", "noun", "known", "so", "town", "old"}
-    assert len(said) == 9
-    words = [re.findall(r"[a-z']+", line) for line in said]
-    assert not any({"no", "know", "down"} & set(line) for line in words)
-    assert all(set(line) <= near for line in words[1::3])
-    assert all({line[0], line[-1]} & near for line in words[2::3])
-    assert len({tuple(line) for line in words[::3]}) == 3  # each sentence once
+def test_a_keyword_of_two_words_is_none_of_its_words():
+    text = "The maple said hey to us. He said hey maple to us. They hey'd the maples in town."
+    assert sentences(text, ["hey maple"]) == [("the", "maple", "said", "hey", "to", "us")]
+
+
+@pytest.mark.parametrize("quote", ["don't go there with us", "don\u2019t go there with us"])
+def test_an_apostrophe_is_part_of_its_word(quote):
+    assert sentences(quote, ["down"]) == [("don't", "go", "there", "with", "us")]
+
+
+def test_near_words_come_by_likeness():
+    words = near_words(sentences(TEXT, KEYWORDS), KEYWORDS)
+    assert words[0] == "known"  # all of "no"
+    assert {"now", "gown", "noun", "brown"} <= set(words)
+    assert not {"no", "know", "down", "downed", "bright", "the"} & set(words)
+
+
+def test_lines_are_sentences_and_near_words_by_turns():
+    said = sentences(TEXT, KEYWORDS)
+    near = set(near_words(said, KEYWORDS))
+    made = list(lines(said, KEYWORDS, 12, np.random.default_rng(0)))
+    words = [tuple(re.findall(r"[a-z']+", line)) for line in made]
+    assert len(made) == 12
+    assert sorted(words[::3]) == said  # each once
+    assert all(set(line) <= near and len(set(line)) == len(line) > 2 for line in words[1::3])
+    for line in words[2::3]:
+        assert (line[0] in near and line[1:] in said) or (line[-1] in near and line[:-1] in said)
 
 
 def test_lines_end_with_the_sentences():
-    assert len(list(lines(TEXT, ["no", "down"], 100, np.random.default_rng(0)))) < 20
+    said = sentences(TEXT, KEYWORDS)
+    assert len(list(lines(said, KEYWORDS, 100, np.random.default_rng(0)))) == 3 * len(said)
 
 
-def test_a_mistake_is_one_line(tmp_path):
-    (tmp_path / "text").write_text("Nothing here.", encoding="utf-8")
-    run = CliRunner().invoke
-    texts = ["--texts", str(tmp_path / "text")]
-    for arguments in (["xqzt", *texts], ["down", *texts], ["down", "--texts", "nowhere"]):
-        result = run(app, arguments)
-        assert result.exit_code == 1
-        assert len(result.stderr.strip().splitlines()) == 1
+def test_near_words_do_not_make_a_keyword_of_two_words():
+    said = [("hay", "may", "maple", "hey", "bay", "able")]
+    made = list(lines(said * 60, ["hey maple"], 180, np.random.default_rng(0)))
+    assert len(made) > 100
+    assert not any(re.search(r"(hey|hay),? maple", line) for line in made)
+
+
+def test_words_alone_and_too_few_of_them(tmp_path):
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    arguments = ["Down", "--texts", str(tmp_path / "text"), "--alone"]
+    result = CliRunner().invoke(app, [*arguments, "--count", "2"])
+    assert result.exit_code == 0
+    assert result.stdout.split() == near_words(sentences(TEXT, ["down"]), ["down"])[:2]
+    result = CliRunner().invoke(app, [*arguments, "--count", "99"])
+    assert f"{len(result.stdout.split())} of 99 lines" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("keyword", "content", "message"),
+    [
+        ("xqzt", b"Nothing here.", "'xqzt' is not in the dictionary"),
+        ("down", None, "text: no such file"),
+        ("down", b"\xff\xfe\x00", "text: not a text"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, keyword, content, message):
+    if content is not None:
+        (tmp_path / "text").write_bytes(content)
+    result = CliRunner().invoke(app, [keyword, "--texts", str(tmp_path / "text")])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
