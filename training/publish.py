@@ -108,7 +108,7 @@ def _stream_figures(path: Path, name: str, card: ModelCard) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [_rounded(part) for part in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) -> str:

@@ -80,7 +80,7 @@ def test_thresholds_and_figures_of_streams_go_into_the_card(tmp_path, about, com
     assert result.exit_code == 0, result.output
     card = read_card(out)
     assert card.thresholds == {"yes": 0.9, "no": 0.8}
-    assert card.accuracy["streams"]["missed"] == 0.0812
+    assert card.accuracy["streams"]["missed"] == 0.081234
     words = out.with_suffix(".md").read_text()
     assert "| missed at the thresholds in the file | 8.1% |" in words
     assert "| from a word's end to its detection: median, 95% | 0.15 s, 0.29 s |" in words
