@@ -14,8 +14,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -61,8 +62,7 @@ def sound_alikes(
 
 def sentences(text: str, keywords: Sequence[str]) -> list[tuple[str, ...]]:
     """The words of each different sentence that can be said and holds no keyword."""
-    sounds = {pronounced(word) for word in with_likes(tuple(keywords))}
-    longest = max(len(keyword.split()) for keyword in keywords)
+    sounds = _Sounds.of(keywords)
     forms = re.compile("|".join(rf"{re.escape(word)}\w?(s|es|ed|ing|'s)" for word in keywords))
     found = set()
     for sentence in re.split(r"[.;:?!\"()]|--|\n\s*\n", text.translate(_QUOTES).lower()):
@@ -70,18 +70,29 @@ def sentences(text: str, keywords: Sequence[str]) -> list[tuple[str, ...]]:
         if re.search(r"[^\sa-z',-]", sentence) or not LENGTH[0] <= len(words) <= LENGTH[1]:
             continue
         sayable = all(pronounced(word) and not forms.fullmatch(word) for word in words)
-        if sayable and not _holds(words, sounds, longest):
+        if sayable and not sounds.stand_in(words):
             found.add(words)
     return sorted(found)
 
 
-def _holds(words: Sequence[str], sounds: set[tuple[str, ...]], longest: int) -> bool:
-    """Whether some words in a row, at most `longest`, sound like one of these."""
-    return any(
-        pronounced(" ".join(words[first : first + length])) in sounds
-        for length in range(1, longest + 1)
-        for first in range(len(words) - length + 1)
-    )
+class _Sounds(NamedTuple):
+    """What the keywords sound like."""
+
+    phones: set[tuple[str, ...]]
+    longest: int  # words of a keyword, at most
+
+    @classmethod
+    def of(cls, keywords: Sequence[str]) -> "_Sounds":
+        phones = {pronounced(word) for word in with_likes(tuple(keywords))}
+        return cls(phones, max(len(keyword.split()) for keyword in keywords))
+
+    def stand_in(self, words: Sequence[str]) -> bool:
+        """Whether some words in a row sound like a keyword."""
+        return any(
+            pronounced(" ".join(words[first : first + length])) in self.phones
+            for length in range(1, self.longest + 1)
+            for first in range(len(words) - length + 1)
+        )
 
 
 def near_words(said: Sequence[Sequence[str]], keywords: Sequence[str]) -> list[str]:
@@ -100,24 +111,23 @@ def lines(
     near = near_words(said, keywords)
     weights = np.array([alike[word] ** 2 * math.sqrt(words[word]) for word in near])
     weights /= weights.sum()
-    longest = max(len(keyword.split()) for keyword in keywords)
-    sounds = {pronounced(keyword) for keyword in keywords}
-    chosen = _choose(said, alike, rng)
+    sounds, chosen = _Sounds.of(keywords), _choose(said, alike, rng)
     for n in range(count) if near else ():
-        sentence = next(chosen, None) if n % 3 == 0 else said[int(rng.integers(len(said)))]
-        if sentence is None:
-            return
-        size = min(len(near), int(rng.integers(3, 5))) if n % 3 == 1 else 1
+        size = min(len(near), int(rng.integers(3, 5)))
         some = tuple(rng.choice(near, size, replace=False, p=weights).tolist())
+        sentence = said[int(rng.integers(len(said)))]
         if n % 3 == 0:
-            line, said_so = " ".join(sentence), sentence
+            best = next(chosen, None)
+            if best is None:
+                return
+            spoken, line = best, " ".join(best)
         elif n % 3 == 1:
-            line, said_so = ", ".join(some) + ".", some
+            spoken, line = some, ", ".join(some) + "."
         elif rng.random() < 0.5:
-            line, said_so = f"{some[0]}, {' '.join(sentence)}", some + sentence
+            spoken, line = some[:1] + sentence, f"{some[0]}, {' '.join(sentence)}"
         else:
-            line, said_so = f"{' '.join(sentence)}: {some[0]}.", sentence + some
-        if not _holds(said_so, sounds, longest):
+            spoken, line = sentence + some[:1], f"{' '.join(sentence)}: {some[0]}."
+        if not sounds.stand_in(spoken):
             yield line
 
 
@@ -130,7 +140,8 @@ def likeness(word: str, keywords: Sequence[str]) -> float:
     return max(_likeness(pronounced(word), pronounced(keyword)) for keyword in keywords)
 
 
-def _likeness(phones: Sequence[str], wanted: Sequence[str]) -> float:
+@cache
+def _likeness(phones: tuple[str, ...], wanted: tuple[str, ...]) -> float:
     costs = [0] * (len(phones) + 1)  # of the phones wanted so far, ending at each place
     for n, phone in enumerate(wanted, start=1):
         row = [n]

@@ -62,8 +62,8 @@ class SoundPool:
         self._noise = NoisePool(corpus, babble=0.0)  # who talks may say a keyword
         there = {
             "other": self._others, "cut": self._cuts.exists, "ending": bool(self._with_ending),
-            "blend": bool(self._blends),
-            "speech": bool(self._sentences), "noise": self._noise.exists,
+            "blend": bool(self._blends), "speech": bool(self._sentences),
+            "noise": self._noise.exists,
         }  # fmt: skip
         self._kinds = [kind for kind in SHARES if there.get(kind, True)]
         shares = np.array([SHARES[kind] for kind in self._kinds])

@@ -51,9 +51,10 @@ class Vocabulary:
         """Phones of words said one after the other, or None where one is not in the dictionary."""
         numbers: list[int] = []
         for word in words:
-            if not pronounced(word):
+            phones = pronounced(word)
+            if not phones:
                 return None
-            numbers += [self._phones[phone] for phone in pronounced(word)]
+            numbers += [self._phones[phone] for phone in phones]
         return numbers
 
 
