@@ -49,7 +49,7 @@ def sound_alikes(
         for keyword in keywords:
             if not pronounced(keyword):
                 raise ValueError(f"{keyword!r} is not in the dictionary of pronunciations")
-        said = sentences("\n\n".join(_read(path) for path in texts), keywords)
+        said = sentences("\n\n".join(read_text(path) for path in texts), keywords)
         if alone:
             found = near_words(said, keywords)[:count]
         else:
@@ -175,7 +175,12 @@ def _choose(
         yield sentence
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A whole text.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
