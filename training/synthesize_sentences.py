@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from training.console import failures_told, track
+from training.console import INPUT_FAILED, failures_told, tell, track
 from training.corpus import read_rows
 from training.sound_alikes import read_text
 from training.vocabulary import words_of
@@ -39,11 +39,17 @@ def synthesize_sentences(
     """Record sentences for training."""
     with failures_told():
         texts = read_text(lines).splitlines()
-        record(texts, lines.stem, data / "speech", Kokoro(model, voices), seed=seed)
+        left_out = record(texts, lines.stem, data / "speech", Kokoro(model, voices), seed=seed)
+    for reason in left_out:
+        tell(reason)
+    if left_out:
+        raise typer.Exit(INPUT_FAILED)
 
 
-def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed: int) -> None:
+def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed: int) -> list[str]:
     """Write recordings, and for each, once it is whole, its row in `transcripts.csv`.
+
+    Returns why some were left out.
 
     Raises:
         ValueError: the table cannot be read.
@@ -53,6 +59,7 @@ def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed:
     old = read_rows(table, COLUMNS) if table.is_file() else []
     done, columns = {row["path"] for row in old}, tuple(old[0]) if old else COLUMNS
     (speech / FOLDER).mkdir(parents=True, exist_ok=True)
+    left_out = []
     with table.open("a", newline="", encoding="utf-8") as out:
         rows = csv.DictWriter(out, columns, restval="", lineterminator="\n")
         if not old:
@@ -63,9 +70,15 @@ def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed:
             path, said = f"{FOLDER}/{name}-{seed}-{n:05d}.wav", words_of(texts[n])
             if path in done or not said:
                 continue
-            write(speech / path, speaker.say(texts[n], np.random.default_rng([seed, n])))
+            try:
+                x = speaker.say(texts[n], np.random.default_rng([seed, n]))
+            except ValueError as error:
+                left_out.append(f"line {n + 1}: {error}")
+                continue
+            write(speech / path, x)
             rows.writerow({"path": path, "split": "training", "transcript": " ".join(said)})
             out.flush()
+    return left_out
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def synthesize_words(
     """Record words said alone."""
     with failures_told():
         for word in words:
-            if not pronounced(word):
+            if not pronounced(word.lower()):
                 raise ValueError(f"{word!r} is not in the dictionary of pronunciations")
         speaker, aligner, left_out = Kokoro(model, voices), Aligner(), 0
         for word in words:

@@ -14,6 +14,7 @@ from training.vocabulary import words_of
 KOKORO_HZ = 24_000
 STYLE = 256  # numbers of a voice, for each length of a text
 LONGEST = 500  # phonemes of a text
+INPUTS = ["tensor(int64)", "tensor(float)", "tensor(float)"]  # tokens, style, speed
 SHARE = 0.6  # both parameters of the beta distribution of a mean of two voices: mostly one of them
 SPEED = (0.8, 1.2)
 PEAK = (0.1, 0.6)  # of full scale
@@ -70,6 +71,10 @@ class Kokoro:
             self._network: Any = Hibari(model=str(model))
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ValueError(f"{model}: {' '.join(str(error).split())[:200]}") from None
+        inputs = self._network.sess.get_inputs()
+        self._names = [each.name for each in inputs]
+        if [each.type for each in inputs] != INPUTS or self._names[1:] != ["style", "speed"]:
+            raise ValueError(f"{model}: not Kokoro-82M: its inputs are {', '.join(self._names)}")
         self._phonemes = {british: G2P(british=british) for british in (False, True)}
         paths = sorted(path for accent in "ab" for path in voices.glob(f"{accent}[fm]_*.bin"))
         self._voices = [_voice(path) for path in paths]
@@ -94,9 +99,8 @@ class Kokoro:
         row = min(len(tokens) - 2, len(one.styles), len(two.styles)) - 1
         style = share * one.styles[row] + (1 - share) * two.styles[row]
         values = np.array([tokens]), style[None].astype(np.float32), np.array([speed], np.float32)
-        session = self._network.sess
-        names = [each.name for each in session.get_inputs()]
-        x = session.run(None, dict(zip(names, values, strict=True)))[0].ravel()
+        feed = dict(zip(self._names, values, strict=True))
+        x = self._network.sess.run(None, feed)[0].ravel()
         x = soxr.resample(x, KOKORO_HZ, SAMPLE_RATE_HZ)
         loudest = max(1e-3, float(np.abs(x).max(initial=0)))
         return (x * (rng.uniform(*PEAK) / loudest)).astype(np.float32)

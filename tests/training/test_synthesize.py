@@ -22,6 +22,8 @@ class Speaker:
     def say(self, text, rng):
         if not self._left:
             raise OSError("stopped")
+        if "unsayable" in text:
+            raise ValueError(f"nothing can be said of {text!r}")
         self._left -= 1
         self.texts.append(text)
         return (0.1 * rng.standard_normal(SAMPLE_RATE_HZ)).astype(np.float32)
@@ -83,6 +85,13 @@ def test_sentences_go_on_where_they_were_stopped(tmp_path):
     record_sentences(tmp_path, again)
     assert again.texts == ["Asked, laughed?"]
     assert len(rows(tmp_path)) == 2
+
+
+def test_a_sentence_that_cannot_be_said_is_named_and_the_others_are_said(tmp_path):
+    texts = ["First.", "unsayable", "Last."]
+    left_out = synthesize_sentences.record(texts, "lines", tmp_path, Speaker(), seed=0)
+    assert left_out == ["line 2: nothing can be said of 'unsayable'"]
+    assert [row["transcript"] for row in rows(tmp_path)] == ["first", "last"]
 
 
 def test_words_are_recordings_of_a_speaker_each(tmp_path):

@@ -12,12 +12,12 @@ SECOND = np.sin(2 * np.pi * 440 * np.arange(KOKORO_HZ) / KOKORO_HZ).astype(np.fl
 LENGTHS = 4  # of a text, for which a voice has a style
 
 
-def write_network(path):
+def write_network(path, speed="speed"):
     """Its sound is a tone of one second times the first number of the style."""
     inputs = [
         helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, None]),
         helper.make_tensor_value_info("style", TensorProto.FLOAT, [1, STYLE]),
-        helper.make_tensor_value_info("speed", TensorProto.FLOAT, [1]),
+        helper.make_tensor_value_info(speed, TensorProto.FLOAT, [1]),
     ]
     constants = [
         helper.make_tensor("second", TensorProto.FLOAT, SECOND.shape, SECOND),
@@ -95,10 +95,12 @@ def test_what_holds_no_sound_is_refused(files):
     [
         (lambda model, voices: model.unlink(), "model.onnx: no such file"),
         (lambda model, voices: model.write_bytes(b"no model"), "model.onnx: .*"),
+        (lambda model, voices: write_network(model, speed="rate"),
+         "not Kokoro-82M: its inputs are tokens, style, rate"),
         (lambda model, voices: (voices / "bm_two.bin").unlink(), ".*: two English voices at least"),
         (lambda model, voices: (voices / "bm_two.bin").write_bytes(b"abc"), "not a voice"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_cannot_be_read_is_named(files, damage, message):
     damage(*files)
     with pytest.raises(ValueError, match=message):
