@@ -224,8 +224,10 @@ def test_dev_has_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
-    assert "sssm[train,web]" in extras["dev"]
+    assert "sssm[voices,web]" in extras["dev"]
+    assert "sssm[train]" in extras["voices"]
     assert "sssm[torch]" in extras["train"]
+    assert extras.keys() == {"dev", "torch", "train", "voices", "web"}
 
 
 def test_torch_builds_nothing():

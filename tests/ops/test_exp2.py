@@ -24,8 +24,9 @@ def test_it_is_a_power_of_two_to_one_unit_in_the_last_place():
 
 
 def test_whole_powers_are_exact():
-    x = np.arange(-126, 128).astype(np.float32)
-    assert np.array_equal(of(x), np.exp2(x))
+    n = np.arange(-126, 128)
+    # np.exp2 is not exact in float32 on every processor.
+    assert np.array_equal(of(n.astype(np.float32)), np.ldexp(np.float32(1), n))
 
 
 @pytest.mark.parametrize("x", [-127.0, -1e9, -np.inf])
