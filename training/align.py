@@ -7,7 +7,6 @@ of every recording that DATA/speech/words.csv does not hold yet.  Training uses 
 words have times, and no others.
 """
 
-import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import typer
 
 from training.console import failures_told, say, tell, track
-from training.corpus import SAMPLE_RATE_HZ, Spoken, read_int16, read_rows
+from training.corpus import SAMPLE_RATE_HZ, Spoken, extended, read_int16, read_rows
 from training.vocabulary import pronounced, words_of
 
 COLUMNS = ("path", "split", "word", "start_s", "end_s")  # of a new table
@@ -46,19 +45,10 @@ def align_folder(speech: Path) -> tuple[int, list[str]]:
         ValueError: a table cannot be read.
         OSError: the table of words cannot be written.
     """
-    table = speech / "words.csv"
     rows = read_rows(speech / "transcripts.csv", (*COLUMNS[:2], "transcript"))
-    old = read_rows(table, COLUMNS) if table.is_file() else []
-    done, columns = {row["path"] for row in old}, tuple(old[0]) if old else COLUMNS
     aligner, aligned, missed = Aligner(), 0, []
-    with table.open("a" if old else "w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(
-            out, columns, restval="", extrasaction="ignore", lineterminator="\n"
-        )
-        if not old:
-            writer.writeheader()
-        elif not table.read_bytes().endswith(b"\n"):
-            out.write("\n")
+    with extended(speech / "words.csv", COLUMNS) as (old, add):
+        done = {row["path"] for row in old}
         for row in track([row for row in rows if row["path"] not in done], "aligning"):
             if row["path"] in done:  # listed twice
                 continue
@@ -67,13 +57,15 @@ def align_folder(speech: Path) -> tuple[int, list[str]]:
             except ValueError as error:
                 missed.append(str(error))
                 continue
-            for spoken in found:
-                start_s, end_s = (f"{sample / SAMPLE_RATE_HZ:.2f}" for sample in spoken[1:])
-                writer.writerow(row | {"word": spoken.word, "start_s": start_s, "end_s": end_s})
-            out.flush()
+            add(row | _cells(spoken) for spoken in found)
             done.add(row["path"])
             aligned += 1
     return aligned, missed
+
+
+def _cells(spoken: Spoken) -> dict[str, str]:
+    start_s, end_s = (f"{sample / SAMPLE_RATE_HZ:.2f}" for sample in spoken[1:])
+    return {"word": spoken.word, "start_s": start_s, "end_s": end_s}
 
 
 def _times(aligner: "Aligner", path: Path, words: list[str]) -> list[Spoken]:

@@ -11,7 +11,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,6 +149,37 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
             if row.get(column) is None:
                 raise ValueError(f"{path}: row {number} has no {column!r}")
     return rows
+
+
+@contextmanager
+def extended(
+    path: Path, columns: tuple[str, ...]
+) -> Iterator[tuple[list[dict[str, str]], Callable[[Iterable[Mapping[str, str]]], None]]]:
+    """Rows of a table, none where it is not there, and what adds rows to it.
+
+    Added rows are on the disk at once.  A table that has rows keeps its own columns, a new one has
+    those given; what a row lacks of them is empty, and what it has besides is left out.
+
+    Raises:
+        ValueError: the table cannot be read.
+        OSError: it cannot be written.
+    """
+    old = read_rows(path, columns) if path.is_file() else []
+    with path.open("a" if old else "w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(
+            out, tuple(old[0]) if old else columns,
+            restval="", extrasaction="ignore", lineterminator="\n",
+        )  # fmt: skip
+        if not old:
+            writer.writeheader()
+        elif not path.read_bytes().endswith(b"\n"):
+            out.write("\n")
+
+        def add(rows: Iterable[Mapping[str, str]]) -> None:
+            writer.writerows(rows)
+            out.flush()
+
+        yield old, add
 
 
 def _published(root: Path, download: bool) -> list[Entry]:

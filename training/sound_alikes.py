@@ -23,7 +23,7 @@ import typer
 
 from training.console import failures_told, say, tell
 from training.pools import with_likes
-from training.vocabulary import is_vowel, pronounced
+from training.vocabulary import is_vowel, pronounced, require_pronounced
 
 LENGTH = (4, 12)  # words of a sentence
 NEAR = 0.55  # likeness from which a word is said alone
@@ -46,9 +46,7 @@ def sound_alikes(
     """Print sentences full of words that sound like a keyword."""
     with failures_told():
         keywords = [keyword.lower() for keyword in keywords]
-        for keyword in keywords:
-            if not pronounced(keyword):
-                raise ValueError(f"{keyword!r} is not in the dictionary of pronunciations")
+        require_pronounced(keywords)
         said = sentences("\n\n".join(read_text(path) for path in texts), keywords)
         if alone:
             found = near_words(said, keywords)[:count]

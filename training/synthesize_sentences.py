@@ -9,7 +9,6 @@ speaks is Kokoro-82M (Apache-2.0), exported to ONNX, with its folder of voices, 
 so on.
 """
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,7 @@ import numpy as np
 import typer
 
 from training.console import INPUT_FAILED, failures_told, tell, track
-from training.corpus import read_rows
+from training.corpus import extended
 from training.sound_alikes import read_text
 from training.vocabulary import words_of
 from training.voices import Kokoro, Speaker, write
@@ -55,17 +54,10 @@ def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed:
         ValueError: the table cannot be read.
         OSError: something cannot be written.
     """
-    table = speech / "transcripts.csv"
-    old = read_rows(table, COLUMNS) if table.is_file() else []
-    done, columns = {row["path"] for row in old}, tuple(old[0]) if old else COLUMNS
     (speech / FOLDER).mkdir(parents=True, exist_ok=True)
     left_out = []
-    with table.open("a", newline="", encoding="utf-8") as out:
-        rows = csv.DictWriter(out, columns, restval="", lineterminator="\n")
-        if not old:
-            rows.writeheader()
-        elif not table.read_bytes().endswith(b"\n"):
-            out.write("\n")
+    with extended(speech / "transcripts.csv", COLUMNS) as (old, add):
+        done = {row["path"] for row in old}
         for n in track(range(len(texts)), f"saying {name}"):
             path, said = f"{FOLDER}/{name}-{seed}-{n:05d}.wav", words_of(texts[n])
             if path in done or not said:
@@ -76,8 +68,7 @@ def record(texts: list[str], name: str, speech: Path, speaker: Speaker, *, seed:
                 left_out.append(f"line {n + 1}: {error}")
                 continue
             write(speech / path, x)
-            rows.writerow({"path": path, "split": "training", "transcript": " ".join(said)})
-            out.flush()
+            add([{"path": path, "split": "training", "transcript": " ".join(said)}])
     return left_out
 
 

@@ -15,7 +15,7 @@ import typer
 
 from training.align import Aligner
 from training.console import failures_told, tell, track
-from training.vocabulary import pronounced
+from training.vocabulary import require_pronounced
 from training.voices import Kokoro, Speaker, WordFinder, alone, write
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -33,9 +33,7 @@ def synthesize_words(
 ) -> None:
     """Record words said alone."""
     with failures_told():
-        for word in words:
-            if not pronounced(word.lower()):
-                raise ValueError(f"{word!r} is not in the dictionary of pronunciations")
+        require_pronounced(words)
         speaker, aligner, left_out = Kokoro(model, voices), Aligner(), 0
         for word in words:
             folder = out / ("_unknown_" if unknown else word)

@@ -7,6 +7,7 @@ so that `on`, said by few, learns from `one`, `want` and `John`.
 import itertools
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def words_of(transcript: str) -> list[str]:
     """The words of a transcript, without capitals and punctuation."""
     words = (word.strip('.,;:?!"()-') for word in transcript.lower().split())
     return [word for word in words if word]
+
+
+def require_pronounced(words: Iterable[str]) -> None:
+    """Refuse words that the dictionary does not have.
+
+    Raises:
+        ValueError: it does not have one.
+    """
+    for word in words:
+        if not pronounced(word.lower()):
+            raise ValueError(f"{word!r} is not in the dictionary of pronunciations")
 
 
 def pronounced(words: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from training.own_words import recordings
 
 
 class Speaker:
-    """Half a second of noise; fails when it has said so many texts."""
+    """A second of noise; fails when it has said so many texts."""
 
     def __init__(self, texts=10_000):
         self._left = texts
@@ -76,6 +76,12 @@ def test_sentences_go_to_a_table_that_is_there(tmp_path):
         "old.wav", "synthesized/lines-0-00000.wav", "synthesized/lines-0-00002.wav",
     ]  # fmt: skip
     assert [row["age"] for row in rows(tmp_path)] == ["7", "", ""]
+
+
+def test_a_table_without_rows_has_one_head(tmp_path):
+    (tmp_path / "transcripts.csv").write_text("path,split,transcript\n", encoding="utf-8")
+    record_sentences(tmp_path, Speaker())
+    assert len(rows(tmp_path)) == 2
 
 
 def test_sentences_go_on_where_they_were_stopped(tmp_path):
