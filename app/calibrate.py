@@ -46,6 +46,10 @@ def calibrate(
     if not place.resolve().parent.is_dir() or place.is_dir():
         tell(f"{out}: no file can be written there")
         raise typer.Exit(WRONG_USAGE)
+    picture = place.with_suffix(".png")
+    if picture == place:
+        tell(f"{out}: the curve is drawn there, so the thresholds need another name")
+        raise typer.Exit(WRONG_USAGE)
     heard = _Recordings(spotter)
     files, failures = listed([negatives])
     heard.failures += failures
@@ -60,7 +64,7 @@ def calibrate(
             reason = (error.strerror or "cannot be written").lower()
             heard.failures.append(f"{out}: {reason}, so the thresholds are only printed")
         _report(heard, thresholds, false_accepts_per_hour)
-        _draw(heard, thresholds, false_accepts_per_hour, place.with_suffix(".png"))
+        _draw(heard, thresholds, false_accepts_per_hour, picture)
     for line in heard.failures:
         tell(line)
     if heard.failures:

@@ -52,8 +52,15 @@ def length_s(path: str | os.PathLike[str]) -> float:
     return _header(path).length_s
 
 
+def is_longer(path: str | os.PathLike[str], most_s: float) -> bool:
+    """Whether the header says so; an MP3's does not tell."""
+    header = _header(path)
+    return header.length_s > most_s and not header.is_guess
+
+
 class _Header(NamedTuple):
     length_s: float = 0.0
+    is_guess: bool = False
     cut_short: bool = False  # libsndfile reads what is there and says nothing
 
 
@@ -67,12 +74,13 @@ def _header(path: str | os.PathLike[str]) -> _Header:
     try:
         with open(path, "rb") as file:
             quiet = file.read(4) in QUIET_CONTAINERS
-        if not quiet:  # MP3, whose decoder would write to the screen: a guess
-            return _Header(os.path.getsize(path) / MP3_BYTES_PER_S)
+        if not quiet:  # MP3, whose decoder would write to the screen
+            return _Header(os.path.getsize(path) / MP3_BYTES_PER_S, is_guess=True)
         info = soundfile.info(os.fspath(path) if os.name == "nt" else os.fsencode(path))
     except (soundfile.SoundFileError, TypeError, OSError, ValueError):
         return _Header()
     promised = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
     cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
     cut_ogg = "lacks an end-of-stream bit" in info.extra_info
-    return _Header(info.duration if info.duration < LONGEST_S else 0.0, cut_wav or cut_ogg)
+    length_s = info.duration if info.duration < LONGEST_S else 0.0
+    return _Header(length_s, cut_short=cut_wav or cut_ogg)

@@ -9,6 +9,7 @@ Not decided here: what is heard.
 import contextlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
@@ -29,6 +30,7 @@ MOST_VALUES = 1 << 20  # in one piece, over all channels
 # must not overflow in the bank.
 LARGEST = 32_768.0
 QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+_descriptor_2 = threading.Lock()  # one of a process: two threads would put back each other's
 
 
 class AudioError(ValueError):
@@ -139,19 +141,20 @@ class AudioFile:
         if self._quiet:
             yield
             return
-        try:
-            kept = os.dup(2)
-        except OSError:  # a program without a standard error has no screen to keep clean
-            yield
-            return
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(nowhere)
-            os.close(kept)
+        with _descriptor_2:
+            try:
+                kept = os.dup(2)
+            except OSError:  # a program without a standard error has no screen to keep clean
+                yield
+                return
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, 2)
+                yield
+            finally:
+                os.dup2(kept, 2)
+                os.close(nowhere)
+                os.close(kept)
 
 
 def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Samples]:

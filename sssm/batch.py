@@ -69,9 +69,17 @@ class Batch:
         return Health(*self._health[:, self._row(row)].tolist())
 
     def reset(self, rows: ArrayLike) -> None:
-        """Make these rows forget everything, time included."""
+        """Make these rows forget everything, time included.
+
+        Raises:
+            ValueError: these are no numbers of rows, a mask for example.
+            IndexError: there is no such row.
+        """
+        numbers = np.atleast_1d(np.asarray(rows))
+        if numbers.dtype.kind not in "iu" and len(numbers):
+            raise ValueError(f"rows must be numbers of rows, got {numbers.dtype}")
         fresh = Rows(self._rows.engine, self._rows.detector, 1).export(0)
-        for row in {self._row(row) for row in np.atleast_1d(np.asarray(rows, np.int64))}:
+        for row in {self._row(row) for row in numbers}:
             self._rows.restore(row, fresh)
             self._samples[row], self._health[:, row] = 0, 0
 
@@ -110,9 +118,10 @@ class Batch:
         rows = np.flatnonzero(mask)
         if not len(rows):
             return [], []
+        found = self._rows.push(x if len(rows) == self.size else x[rows], rows)
         self._samples[rows] += x.shape[1]
         self._health[:, rows] += wrong[:, rows]
-        return self._rows.push(x if len(rows) == self.size else x[rows], rows)
+        return found
 
     def _row(self, row: int) -> int:
         number = operator.index(row)

@@ -6,13 +6,13 @@ answer does not depend on the other files of a batch.
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sssm.audio import AudioFile, Samples
+from sssm.audio import AudioError, AudioFile, Samples
 from sssm.clip import clip_scores
 from sssm.live import LiveModel, live, load_live
 from sssm.weights import ModelFileError
@@ -62,14 +62,18 @@ class Classifier:
         """A model of torch."""
         return cls(live(network))
 
-    def classify(self, path: str | os.PathLike[str]) -> Answer:
+    def classify(self, path: str | os.PathLike[str], most_s: float = math.inf) -> Answer:
         """Answer for the whole file, whatever its length, in constant memory.
 
+        Args:
+            path: of the file.
+            most_s: seconds that it may be long.
+
         Raises:
-            AudioError: the file cannot be read to its end, or holds no sound.
+            AudioError: the file cannot be read to its end, holds no sound, or is longer.
         """
         with AudioFile(path) as audio:
-            scores = self.scores(audio.pieces(), audio.stream_rate_hz)
+            scores = self.scores(_at_most(audio, most_s), audio.stream_rate_hz)
             audio.check_heard()
             return Answer(
                 label=max(scores, key=scores.__getitem__),
@@ -94,3 +98,10 @@ class Classifier:
         if not all(map(math.isfinite, scores)):
             raise ModelFileError("the model's answer is no number: its weights are damaged")
         return dict(zip(self.labels, scores, strict=True))
+
+
+def _at_most(audio: AudioFile, most_s: float) -> Iterator[Samples]:
+    for piece in audio.pieces():
+        if audio.heard_s > most_s:
+            raise AudioError(audio.path, f"longer than {most_s:.0f} s")
+        yield piece

@@ -45,6 +45,7 @@ class ModelConfig:
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
         if not all(isinstance(label, str) and label for label in self.labels):
             raise ValueError(f"labels must be words, got {self.labels}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
@@ -61,7 +62,7 @@ class ModelConfig:
             if type(value) is not int or not 1 <= value <= most:
                 raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
         if not isinstance(self.dropout, float) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+            raise ValueError(f"dropout must be a float in [0, 1), got {self.dropout!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads: numbers, names and lists only."""

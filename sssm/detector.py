@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 FRAMES_HZ = 100
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 DEFAULT_THRESHOLD = 0.7
+MOST = 1_000_000  # of every count
 
 
 class Detection(NamedTuple):
@@ -78,6 +79,7 @@ class Detector:
     _numbers: _Numbers = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", dict(self.thresholds))  # the caller's may change
         unknown = sorted(set(self.thresholds) - set(self.keywords))
         if unknown:
             known = ", ".join(self.keywords)
@@ -92,8 +94,10 @@ class Detector:
             )
         for name, least in (("min_frames", 1), ("refractory", 0), ("sample_rate_hz", 1)):
             value = getattr(self, name)
-            if type(value) is not int or not least <= value <= 1_000_000:
+            if type(value) is not int or value < least:
                 raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+            if value > MOST:
+                raise ValueError(f"{name} must be at most {MOST:,}, got {value:,}")
         places = [self.labels.index(keyword) for keyword in self.keywords]
         limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
         first, end = min(places, default=0), max(places, default=-1) + 1
@@ -101,7 +105,9 @@ class Detector:
         columns = slice(first, end) if together else np.array(places, np.int64)
         object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
-        object.__setattr__(self, "_releases", self.release * self._limits)
+        # Below the threshold even where `release` is 1: what fires has not ended.
+        releases = np.minimum(self.release * self._limits, np.nextafter(self._limits, 0))
+        object.__setattr__(self, "_releases", releases)
         numbers = _Numbers(self._limits.tolist(), self._releases.tolist())
         object.__setattr__(self, "_numbers", numbers)
 

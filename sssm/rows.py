@@ -83,7 +83,7 @@ class Rows:
         for number, (got, want) in enumerate(zip(arrays, expected, strict=False)):
             fits = fits and got.dtype == want.dtype and (number == 1 or got.shape == want.shape)
         if not fits:
-            raise ValueError("a snapshot of another shape of model")
+            raise ValueError("a snapshot of another engine, or of another shape of model")
         rows, parts = np.array([row]), len(self.state)
         self.frames[row], self.waits[row], self.latest[row] = arrays[0][0], len(waiting), arrays[2]
         self.waiting[row, : len(waiting)] = waiting

@@ -6,6 +6,7 @@ the model follows the rate; any other goes through a resampler to 16 kHz.
 
 import copy
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
@@ -93,6 +94,8 @@ class KeywordSpotter:
             chosen = {**detector.thresholds, **thresholds}
             detector = dataclasses.replace(detector, thresholds=chosen)
         if refractory_s is not None:
+            if not math.isfinite(refractory_s):
+                raise ValueError(f"refractory_s must be a number of seconds, got {refractory_s}")
             frames = round(refractory_s * FRAMES_HZ)
             detector = dataclasses.replace(detector, refractory=frames)
         other = copy.copy(self)

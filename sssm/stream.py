@@ -96,9 +96,9 @@ class Stream:
 
     def _push(self, samples: ArrayLike) -> tuple[list[Heard], list[tuple[int, Detection]]]:
         x, wrong = mono(samples)
+        heard = x if self._resampler is None else self._resampler.push(x)
+        found = self._rows.push(heard[None], _ROW)
         self._samples += len(x)
         if any(wrong):
             self._health = Health(*(a + b for a, b in zip(self._health, wrong, strict=True)))
-        if self._resampler is not None:
-            x = self._resampler.push(x)
-        return self._rows.push(x[None], _ROW)
+        return found

@@ -154,7 +154,7 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
     broken = [name for name, value in arrays.items() if not np.isfinite(value).all()]
     if broken:
         raise ValueError(f"{broken[0]} is not a number everywhere; the model is not saved")
-    metadata = {key: json.dumps(value) for key, value in _metadata(card).items()}
+    metadata = {key: json.dumps(value, allow_nan=False) for key, value in _metadata(card).items()}
     metadata["checksum"] = json.dumps(_checksum(metadata, arrays))
     from safetensors.numpy import save
 
@@ -264,7 +264,8 @@ def _no_number(name: str) -> None:
 def _compare_size(path: Path, config: ModelConfig, arrays: dict[str, np.ndarray]) -> None:
     """Refuse a config that asks for far more than the file holds, before memory is taken for it."""
     H = config.channels
-    wanted = config.depth * (2 * H * H + 2 * H * config.state_size) + config.bands
+    wanted = config.depth * (2 * H * H + 2 * H * config.state_size)
+    wanted += config.bands if config.front == "filterbank" else 0
     held = sum(value.size for value in arrays.values())
     if wanted > held:
         raise ModelFileError(f"{path}: its config asks for {wanted:,} weights, it holds {held:,}")

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,20 @@ with soundfile.SoundFile({str(path)!r}) as file:
     assert int(done.stdout) > 8_000
     assert quiet == ""
     assert "resync" in noisy, "the decoder has fallen silent: AudioFile need not silence it"
+
+
+def test_mp3s_read_at_once_leave_the_standard_error_where_it_was(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tone(1.0, 16_000), 16_000)
+    before = os.fstat(2)
+
+    def hear(_):
+        with AudioFile(path) as audio:
+            return sum(map(len, audio.pieces()))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(hear, range(40)))) == 1
+    assert os.path.samestat(os.fstat(2), before)
 
 
 def test_folders_are_searched_and_sorted(tmp_path):

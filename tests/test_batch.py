@@ -151,7 +151,27 @@ def test_what_is_no_batch_is_refused(spotter):
     batch = spotter.batch(2)
     with pytest.raises(IndexError, match="row 2 of a batch of 2"):
         batch.reset([0, 2])
+    for mask in ([False, True], [1.0]):
+        with pytest.raises(ValueError, match=r"numbers of rows, got (bool|float64)"):
+            batch.reset(mask)
+    batch.reset([])
     with pytest.raises(IndexError, match="row -1 of a batch of 2"):
         batch.snapshot(-1)
     with pytest.raises(ValueError, match="a snapshot at 8000 Hz, this batch is at 16000 Hz"):
         batch.restore(0, spotter.stream(8_000).snapshot())
+
+
+def test_a_push_that_fails_is_not_counted(spotter, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    x = sounds(16_000, 0.1)
+    x[:, :5] = np.nan
+    batch, stream = spotter.batch(SIZE), spotter.stream()
+    before = batch.snapshot(0), stream.snapshot()
+    for heard, samples in ((batch, x), (stream, x[0])):
+        with monkeypatch.context() as broken:
+            broken.setattr(heard._rows.engine, "run", fail)
+            with pytest.raises(MemoryError):
+                heard.push(samples)
+    assert (batch.snapshot(0), stream.snapshot()) == before

@@ -102,6 +102,13 @@ def test_a_file_without_sound_is_refused(classifier, tmp_path, samples, reason):
         classifier.classify(tmp_path / "a.wav")
 
 
+def test_a_file_may_be_as_long_as_allowed(classifier, tmp_path):
+    soundfile.write(tmp_path / "a.wav", chirp(1.0), 16_000)
+    assert classifier.classify(tmp_path / "a.wav", 1.0).duration_s == 1.0
+    with pytest.raises(AudioError, match="longer than 1 s"):
+        classifier.classify(tmp_path / "a.wav", 0.9)
+
+
 def test_an_answer_that_is_no_number_is_blamed_on_the_model(model_file):
     network, _ = load_model(model_file)
     with torch.no_grad():

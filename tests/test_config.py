@@ -43,3 +43,8 @@ def test_mamba_counts_in_frames():
 def test_what_cannot_be_built_is_refused(setting, value):
     with pytest.raises(ValueError, match=setting):
         ModelConfig(labels=("yes",), **{setting: value})
+
+
+def test_labels_given_as_a_list_are_those_of_the_file():
+    config = ModelConfig(labels=["yes", "no"])
+    assert ModelConfig.from_dict(config.to_dict()) == config

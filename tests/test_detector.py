@@ -129,6 +129,25 @@ def test_any_chunking_and_any_row_gives_the_same_detections(seed, cuts, loudest)
         assert [event for _, event in alone] == [event for r, event in whole if r == row]
 
 
+def test_a_score_at_its_threshold_fires_where_the_release_is_the_threshold():
+    detector = Detector(labels=LABELS, **SHARP | {"release": 1.0}, thresholds={"yes": 0.5})
+    scores = frames(yes=[0.5, 0.5, 0.2])
+    whole, _ = detector.run(scores, detector.init_state(1))
+    state, found = detector.init_state(1), []
+    for piece in np.split(scores, 3, axis=1):
+        events, state = detector.run(piece, state)
+        found += events
+    assert found == whole
+    assert [(event.start_s, event.time_s) for _, event in whole] == [(0.0, 0.01)]
+
+
+def test_thresholds_are_its_own():
+    chosen = {"yes": 0.5}
+    detector = Detector(labels=LABELS, thresholds=chosen)
+    chosen["yes"] = 0.9
+    assert detector.thresholds == {"yes": 0.5}
+
+
 def test_parts_of_a_state_share_no_memory():
     detector = Detector(labels=LABELS, **SHARP)
     for share in (0.0, 0.5, 1.0):  # nothing, something short of the threshold, a word
@@ -159,6 +178,7 @@ def test_a_state_is_a_value():
         ({"smoothing": 1.0}, r"smoothing in \[0, 0.999\]"),
         ({"min_frames": 0}, "min_frames must be a whole number from 1, got 0"),
         ({"refractory": 0.5}, "refractory must be a whole number from 0, got 0.5"),
+        ({"refractory": 2_000_000}, "refractory must be at most 1,000,000, got 2,000,000"),
         ({"sample_rate_hz": 0}, "sample_rate_hz must be a whole number from 1, got 0"),
     ],
 )

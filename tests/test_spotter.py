@@ -282,3 +282,9 @@ def test_the_name_is_found_without_torch():
         "from sssm import KeywordSpotter; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 20_000.0])
+def test_a_refractory_time_that_makes_no_sense_is_refused(spotter, seconds):
+    with pytest.raises(ValueError, match="refractory"):
+        spotter.with_settings(refractory_s=seconds)

@@ -1,7 +1,9 @@
 import json
+import math
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +55,20 @@ def assert_refused(path, words):
         load_model(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_small_model_without_a_bank_comes_back(tmp_path, card):
+    config = ModelConfig(
+        labels=("yes", "no"), front="samples", bands=1024, channels=16, depth=1, state_size=4
+    )
+    save_model(tmp_path / "a.safetensors", KeywordModel(config), replace(card, config=config))
+    assert load_model(tmp_path / "a.safetensors")[1].config == config
+
+
+def test_a_card_of_what_is_no_number_is_refused(tmp_path, model, card):
+    with pytest.raises(ValueError, match="JSON"):
+        save_model(tmp_path / "a.safetensors", model, replace(card, accuracy={"a": math.nan}))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_comes_back_bit_for_bit(file, model, card):

@@ -77,7 +77,8 @@ def place(x: np.ndarray, length: int, shift: int) -> np.ndarray:
     """`x` in the middle of `length` samples, moved by `shift`; zeros around, cut at the ends."""
     out = np.zeros(length, np.float32)
     start = (length - len(x)) // 2 + shift
-    left, right = max(0, start), min(length, start + len(x))
+    left = min(max(0, start), length)
+    right = max(left, min(length, start + len(x)))
     out[left:right] = x[left - start : right - start]
     return out
 

@@ -21,7 +21,7 @@ SHARES = (
     "notch", "tilt", "time_mask",
 )  # fmt: skip
 RANGES = {
-    "seed": (0, 2**31 - 1), "clip_s": (0.01, 60), "balance": (0, 2), "shift_s": (0, 10),
+    "seed": (0, 2**31 - 1), "clip_s": (0.1, 60), "balance": (0, 2), "shift_s": (0, 10),
     "speed_range": (0, 0.5), "snr_low_db": (-120, 120), "snr_high_db": (-120, 120),
     "gain_low_db": (-120, 120), "gain_high_db": (-120, 120),
 }  # fmt: skip

@@ -7,6 +7,7 @@ The same command goes on where it was stopped.  Who speaks is Kokoro-82M (Apache
 ONNX, with its folder of voices, `af_heart.bin` and so on.
 """
 
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,8 @@ def record(
         path = folder / f"{word.replace(' ', '_')}-{seed}-{n:05d}_nohash_0.wav"
         if path.exists():
             continue
-        x = alone(word, speaker, aligner, np.random.default_rng([seed, n]))
+        rng = np.random.default_rng([seed, n, zlib.crc32(word.encode())])  # no voice says two words
+        x = alone(word, speaker, aligner, rng)
         if x is None:
             left_out += 1
         else:

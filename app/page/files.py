@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.event_file import Event, EventFile
-from app.events import length_s
+from app.events import is_longer, length_s
 from app.page.limits import Limits
 from app.page.recording import Recording, heard_recording
 from app.page.shelf import Shelf
@@ -92,10 +92,10 @@ class Files:
     def classify(self, file: str | None, model: str) -> dict[str, Any]:
         """Name the word in a recording: label, score, scores of all labels, duration_s."""
         with self._program(file) as path:
-            promised_s = length_s(path)
-            if promised_s > 60 * self._limits.max_minutes:
-                raise ValueError(f"{promised_s:.0f} s are too long for this server")
-            answer = self._shelf.classifier(model).classify(path)
+            most_s = 60.0 * self._limits.max_minutes
+            if is_longer(path, most_s):
+                raise ValueError(f"{length_s(path):.0f} s are too long for this server")
+            answer = self._shelf.classifier(model).classify(path, most_s)
         return {
             "label": answer.label, "score": answer.score, "scores": answer.scores,
             "duration_s": answer.duration_s, "sample_rate_hz": answer.sample_rate_hz,
@@ -145,7 +145,8 @@ class _Progress:
         if not self._uploads.is_here(self._visitor):
             raise gr.Error("the visitor has left", print_exception=False)
         all_s = max(heard_s, promised_s)
-        self._progress(heard_s / all_s, desc=f"{self._name}: {heard_s:.0f} of {all_s:.0f} s")
+        share = heard_s / all_s if all_s else 0.0
+        self._progress(share, desc=f"{self._name}: {heard_s:.0f} of {all_s:.0f} s")
 
 
 def page_of(recordings: Sequence[Recording]) -> str:

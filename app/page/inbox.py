@@ -26,7 +26,8 @@ class RefusalError(Exception):
 
     def __init__(self, code: int, reason: str):
         super().__init__(code, reason)
-        self.code, self.reason = code, reason.encode()[:123].decode(errors="ignore")
+        readable = reason.encode(errors="backslashreplace")
+        self.code, self.reason = code, readable[:123].decode(errors="ignore")
 
 
 class Greeting(NamedTuple):
@@ -144,6 +145,9 @@ def _object(text: str, fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _number(value: object) -> float:
-    if type(value) not in (int, float):
-        raise RefusalError(GARBAGE, "sensitivity must be a number")
-    return float(value)  # type: ignore[arg-type]
+    try:
+        if type(value) in (int, float):
+            return float(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number of hundreds of digits
+        pass
+    raise RefusalError(GARBAGE, "sensitivity must be a number")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.event_file import Event
-from app.events import Heard, events, length_s
+from app.events import Heard, events, is_longer, length_s
 from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.shelf import Shelf, thresholds
@@ -68,7 +68,7 @@ def heard_recording(
     spotter = shelf.spotter(model, sensitivity)
     name = os.path.basename(path)
     promised_s = length_s(path)
-    if promised_s > most_s and not path.lower().endswith(".mp3"):  # of which it is a guess
+    if is_longer(path, most_s):
         return Recording(path, name, f"{_minutes(promised_s)} long: {_limit(most_s)}")
     found: list[Event] = []
     heard_s, message, sketch = 0.0, "", Sketch(spotter)

@@ -14,6 +14,7 @@ from sssm.audio import Samples
 from sssm.config import ModelConfig
 from sssm.engines import loops
 from sssm.engines.engine import Run, State, softmax
+from sssm.engines.readings import cut
 from sssm.layers.filterbank import QUIET, READINGS_A_FRAME, READINGS_HZ
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
@@ -69,7 +70,7 @@ class CompiledEngine:
     def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         bank, gain, h, pool = (np.array(part, np.float32, order="C") for part in state)
         rows = x.shape[0]
-        pieces, lengths = self._pieces(x, before)
+        pieces, lengths = cut(x, before, self._size, self._rate, READINGS_HZ)
         u = _times(pieces, self._taps, self._no_bias)
         energy = np.empty((*u.shape[:2], len(self._gain)), np.float32)
         scan(u, self._carries[lengths], bank, energy)
@@ -83,19 +84,6 @@ class CompiledEngine:
         loops.pooled(y, pool, self._pool)
         logits, bank = _times(y, *self._head), u[:, -1].reshape(bank.shape).copy()
         return Run(softmax(logits), logits, (bank, gain, h, pool))
-
-    def _pieces(self, x: Samples, before: int) -> tuple[Array, NDArray[np.int64]]:
-        """(rows, readings, size), each reading's samples after zeros, and how many it has."""
-        rate = self._rate
-        first = ((before + 1) * READINGS_HZ - 1) // rate
-        last = ((before + x.shape[1] + 1) * READINGS_HZ - 1) // rate
-        edges = np.arange(first, last + 1) * rate // READINGS_HZ - before
-        lengths = np.diff(edges)
-        if rate == self._size * READINGS_HZ:  # all readings are full
-            return x.reshape(x.shape[0], len(lengths), self._size), lengths
-        back = np.arange(self._size - 1, -1, -1)
-        index = np.maximum(edges[1:, None] - 1 - back, 0)
-        return x[:, index] * (back < lengths[:, None]), lengths
 
 
 def _times(x: Array, W: Array, b: Array) -> Array:

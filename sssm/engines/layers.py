@@ -34,7 +34,8 @@ class LayerEngine:
         tensors = [next(parts) if is_row else counter for is_row in self._is_row]
         front, blocks, pool = with_leaves(_heard(self._first), tensors)
         start = ModelState(front, blocks, pool, self._first.clip)
-        logits, after = self._model.decide(torch.from_numpy(x)[..., None], start)
+        samples = x if x.flags.writeable else x.copy()  # torch warns of what it may not write to
+        logits, after = self._model.decide(torch.from_numpy(samples)[..., None], start)
         kept = zip(leaves(_heard(after)), self._is_row, strict=True)
         rows = tuple(part.numpy() for part, is_row in kept if is_row)
         return Run(logits.softmax(dim=-1).numpy(), logits.numpy(), rows)

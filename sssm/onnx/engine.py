@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from sssm.audio import Samples
 from sssm.detector import FRAMES_HZ
 from sssm.engines.engine import Logits, Run, Scores, State, frames_within
+from sssm.engines.readings import cut
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
 from sssm.weights import ModelFileError
 
-KEPT = 16  # calls whose arrays are kept; a live stream has two or three
+KEPT = 64  # calls whose arrays are kept in a thread; a live stream has two or three
 FRAMES = ".frame.onnx"  # ends the name of a file of unit `frame` beside one that hears any length
 
 Array = NDArray[np.float32]
@@ -160,7 +161,8 @@ class OnnxEngine:
     def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         place = frames_within(before, self._rate)
         frames = frames_within(before + x.shape[1], self._rate) - place
-        audio = self._aligned(x, before)
+        pieces, _ = cut(x, before, self._size, self._rate, READINGS_HZ)
+        audio = pieces.reshape(len(x), -1)
         if frames == 1 or (self._is_open and self._pattern == 1):
             return self._call(audio, frames, place % self._pattern, state, out)
         found: list[Run] = []
@@ -191,7 +193,10 @@ class OnnxEngine:
         before: Array | None = None,
         after: Array | None = None,
     ) -> _Bound:
-        """Arrays for a shape of call, made anew only where none of its kind was kept."""
+        """Arrays for a shape of call, made anew only where none of its kind was kept.
+
+        Those used last are kept.
+        """
         kept = self._local.__dict__.setdefault("bound", {})
         key = rows, frames, turn, id(before), id(after)  # what is kept keeps its arrays alive
         if key not in kept:
@@ -202,7 +207,8 @@ class OnnxEngine:
                 np.zeros(size, np.float32) if x is None else x for x in (before, after)
             )
             kept[key] = self._bind(rows, frames, turn, before.reshape(-1), after.reshape(-1))
-        bound: _Bound = kept[key]
+        bound: _Bound = kept.pop(key)
+        kept[key] = bound  # at the end of those that wait to be dropped
         return bound
 
     def _bind(self, rows: int, frames: int, turn: int, before: Array, after: Array) -> _Bound:
@@ -230,17 +236,3 @@ class OnnxEngine:
             states[rows * columns.start : rows * columns.stop].reshape(rows, -1)
             for columns in self._columns
         ]
-
-    def _aligned(self, x: Samples, before: int) -> Samples:
-        """Readings of one length, with zeros in front of those that are a sample shorter."""
-        if self._rate == self._size * READINGS_HZ:
-            return x
-        first, last = (
-            ((samples + 1) * READINGS_HZ - 1) // self._rate
-            for samples in (before, before + x.shape[1])
-        )
-        edges = np.arange(first, last + 1) * self._rate // READINGS_HZ - before
-        back = np.arange(self._size - 1, -1, -1)
-        index = np.maximum(edges[1:, None] - 1 - back, 0)
-        inside = back < np.diff(edges)[:, None]
-        return (x[:, index] * inside).reshape(len(x), -1)

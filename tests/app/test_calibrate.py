@@ -145,6 +145,9 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     nowhere = tmp_path / "no" / "t.json"
     result = calibrate("--negatives", noises, "--out", nowhere)
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    result = calibrate("--negatives", noises, "--out", tmp_path / "t.png")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "the curve is drawn there" in result.stderr
     result = calibrate("--negatives", noises, "--out", tmp_path / "t", "--model", "none-such")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 

@@ -9,7 +9,9 @@ from page_server import clip_path, stream_of
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.events import is_longer
 from app.page.accounts import read_accounts
+from app.page.files import _Progress
 from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.inbox import HEADER, MOST_BYTES, Inbox, RefusalError, read_greeting, read_wish
@@ -227,6 +229,21 @@ def test_a_header_that_lies_does_not_help(shelf, tmp_path):
     heard = heard_recording(shelf, "s4", 0.0, str(tmp_path / "long.mp3"), 5, ignore)
     assert heard.message.startswith("heard up to 0.1 min: this page hears 0.1 min")
     assert 5 < heard.duration_s < 9
+    assert not is_longer(tmp_path / "long.mp3", 5)
+
+
+def test_progress_of_nothing_is_no_share():
+    shares = []
+    uploads = Uploads()
+    uploads.replace("visitor", [])
+    _Progress(uploads, "visitor", lambda share, desc: shares.append(share), "empty.wav")(0.0, 0.0)
+    assert shares == [0.0]
+
+
+def test_wishes_and_reasons_that_are_no_text_or_number():
+    with pytest.raises(RefusalError, match="sensitivity must be a number"):
+        read_wish('{"sensitivity": 1' + 400 * "0" + "}")
+    assert RefusalError(1003, "no model '\ud800' here").reason == r"no model '\ud800' here"
 
 
 @pytest.mark.parametrize(

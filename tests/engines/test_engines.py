@@ -55,6 +55,14 @@ def test_compiled_numbers_are_the_layers(rate):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_samples_may_be_read_only(name):
+    """As those of `np.frombuffer` are; a warning is an error here."""
+    engine, x = engine_for(MODELS[name], 16_000), sounds(16_000, 3)
+    x.flags.writeable = False
+    engine.run(x, 0, engine.init_state(1))
+
+
+@pytest.mark.parametrize("name", MODELS)
 @settings(deadline=None, max_examples=10)
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rate=st.sampled_from(RATES))
 def test_any_whole_frames_give_the_same_numbers(name, cuts, rate):

@@ -10,7 +10,7 @@ import pytest
 from sounds import chirps, sensitive
 
 from sssm.classifier import Classifier
-from sssm.onnx.engine import OnnxModel
+from sssm.onnx.engine import OnnxEngine, OnnxModel
 from sssm.onnx.export import Export, export_model
 from sssm.spotter import KeywordSpotter
 from sssm.weights import ModelFileError, fingerprint, load_model
@@ -260,3 +260,20 @@ def test_a_file_that_cannot_listen_says_which_can(files, tmp_path, spotters):
         KeywordSpotter.load(sample)
     with pytest.raises(ModelFileError, match="hears 16000 Hz alone"):
         spotters[2].stream(48_000)
+
+
+def test_many_streams_take_turns_without_binding_anew(spotters, monkeypatch):
+    """As those of a page with many visitors do."""
+    x = chirps(0.1, 16_000)
+    streams = [spotters[1].stream() for _ in range(16)]
+    for _ in range(3):
+        for stream in streams:
+            stream.push(x)
+
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(OnnxEngine, "_bind", fail)
+    for _ in range(3):
+        for stream in streams:
+            stream.push(x)

@@ -139,3 +139,11 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, program, options, message)
     assert result.exit_code == 1
     assert result.stderr == message + "\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_every_word_has_voices_of_its_own(tmp_path):
+    said = []
+    for word in ("lamp", "light"):
+        synthesize_words.record(word, tmp_path / word, Speaker(), Times(), count=3, seed=0)
+        said += [soundfile.read(path)[0].tobytes() for path in sorted((tmp_path / word).iterdir())]
+    assert len(set(said)) == 6
