@@ -67,7 +67,10 @@ class StreamingLayer(nn.Module, Generic[StateT]):
         return other
 
     def _clone(self) -> Self:
-        """A shallow copy that shares the weights and keeps nothing that was derived."""
+        """A shallow copy that keeps nothing that was derived.
+
+        It shares the weights and the modules, and so what `train` and `eval` set in those.
+        """
         other = copy.copy(self)
         other._kept = None if self._kept is None else {}
         return other

@@ -107,6 +107,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
                 the rate; its modes above are unheard, as they would be at a lower rate.
         """
         state = self.init_state(x.shape[0]) if state is None else state
+        x = x.to(self.scale.dtype)
         before = int(state.samples)
         after = before + x.shape[1]
         first, last = self._readings(before), self._readings(after)
@@ -120,7 +121,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
     def step(self, x: Tensor, state: FilterbankState) -> tuple[Tensor, FilterbankState]:
         """(batch, 1) -> (batch, frames, K) with frames 0 or 1, and the next state."""
         a, b = self.discrete()
-        h = flush(filterbank_step(x[:, 0], a, b, state.h))
+        h = flush(filterbank_step(x[:, 0].to(self.scale.dtype), a, b, state.h))
         before = int(state.samples)
         first, last = self._readings(before), self._readings(before + 1)
         readings = (h[:, 1:].real ** 2 + h[:, 1:].imag ** 2)[:, : last - first]

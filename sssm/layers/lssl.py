@@ -60,11 +60,10 @@ class LSSL(StreamingLayer[LSSLState]):
 
     def forward(self, x: Tensor, state: LSSLState | None = None) -> tuple[Tensor, LSSLState]:
         h = (self.init_state(x.shape[0]) if state is None else state).h
-        length = x.shape[1]
+        x, length = x.to(self.D.dtype), x.shape[1]
         if length == 0:
             return x.clone(), LSSLState(h.clone())
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.D.dtype)
             size = block_length(length)
             dA, dB = (part.double() for part in self.discrete())
             squares = squarings(dA, size)
@@ -73,6 +72,7 @@ class LSSL(StreamingLayer[LSSLState]):
             return y + self.D * x, LSSLState(h)
 
     def step(self, x: Tensor, state: LSSLState) -> tuple[Tensor, LSSLState]:
+        x = x.to(self.D.dtype)
         dA, dB = self.discrete()
         h = flush((dA * state.h[..., None, :]).sum(-1) + dB * x[..., None])
         return (self.C * h).sum(-1) + self.D * x, LSSLState(h)

@@ -112,11 +112,10 @@ class S4(StreamingLayer[S4State]):
 
     def forward(self, x: Tensor, state: S4State | None = None) -> tuple[Tensor, S4State]:
         h = (self.init_state(x.shape[0]) if state is None else state).h
-        length = x.shape[1]
+        x, length = x.to(self.D.dtype), x.shape[1]
         if length == 0:
             return x.clone(), S4State(h.clone())
         with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.D.dtype)
             system = self.discrete()
             K, S, G, E = series(system, length, x.dtype)
             y, s = long_conv(x, K), long_conv(x, S).double()
@@ -134,6 +133,7 @@ class S4(StreamingLayer[S4State]):
             return y + self.D * x, S4State(flush(own + back).to(kind))
 
     def step(self, x: Tensor, state: S4State) -> tuple[Tensor, S4State]:
+        x = x.to(self.D.dtype)
         poles, Q, R, dB, C = (part.to(state.h.dtype) for part in self.discrete())
         h = poles * state.h - Q * pair_sum(R * state.h) + dB * x[..., None]
         h = flush(h)

@@ -81,7 +81,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
     ) -> tuple[Tensor, SampleFrontState]:
         """As the contract; `bandwidth_hz` changes nothing here: there are no bands to leave out."""
         state = self.init_state(x.shape[0]) if state is None else state
-        y, blocks = self.lift(x), []
+        y, blocks = self.lift(x.to(self.lift.weight.dtype)), []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block(y, before)
             blocks.append(after)
@@ -91,7 +91,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
 
     def step(self, x: Tensor, state: SampleFrontState) -> tuple[Tensor, SampleFrontState]:
         """(batch, 1) -> (batch, frames, H) with frames 0 or 1, and the next state."""
-        y, blocks = self.lift(x), []
+        y, blocks = self.lift(x.to(self.lift.weight.dtype)), []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block.step(y, before)
             blocks.append(after)

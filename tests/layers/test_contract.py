@@ -47,6 +47,30 @@ def test_a_frozen_layer_is_the_layer_bit_for_bit(name):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_batch_may_have_no_rows(name):
+    layer = LAYERS[name]()
+    x = sound(layer, 700)
+    y, _ = layer(x)
+    nothing, state = layer(x[:0])
+    assert nothing.shape == y[:0].shape
+    assert [t.shape for t in leaves(state)] == [t.shape for t in leaves(layer.init_state(0))]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_precision_is_heard_in_the_layers_own(name, dtype):
+    layer = LAYERS[name]()
+    x, state = sound(layer, 330).to(dtype), layer.init_state(2)
+    for run, heard in ((layer, x), (layer, x[:, :0]), (layer.step, x[:, 0])):
+        y, after = run(heard, state)
+        expected, kept = run(heard.float(), state)
+        found = zip([y, *leaves(after)], [expected, *leaves(kept)], strict=True)
+        assert all(f.dtype == e.dtype and torch.equal(f, e) for f, e in found)
+
+
+@torch.no_grad()
 def test_a_frozen_layer_keeps_the_contract():
     frozen = model().frozen()
     x = sound(frozen, 330)

@@ -5,7 +5,8 @@
 A launch is caught, compiled with the types and alignments of its operands, and not run; operands of
 real sizes are on the meta device and take no memory.  One JSON line a kernel: what it was launched
 for, compute capability, warps, registers a thread, bytes spilled (0 is right), copies that run
-ahead of the loop, and the most loads in a row, with no exponential, barrier or store between them.
+ahead of the loop, the most loads in a row, with no exponential, barrier or store between them, and
+the arguments that are passed as a float32.
 Not under TRITON_INTERPRET, so in a process of its own.
 """
 
@@ -172,6 +173,7 @@ def rows(capability: int) -> Iterator[dict[str, object]]:
                     **usage(kernel.asm["cubin"]),
                     "copies_ahead": kernel.asm["ptx"].count("cp.async.c"),
                     "loads_at_once": loads_at_once(kernel.asm["ptx"]),
+                    "floats": [k for k, v in kernel.src.signature.items() if v == "fp32"],
                 }
 
 

@@ -63,6 +63,15 @@ def test_it_is_the_recurrence_written_out_in_numpy(form):
     np.testing.assert_allclose(last, h, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("length", [1, 2, 20])
+def test_modes_that_are_gone_at_once_have_gradients(form, length):
+    inputs = operands(length, torch.float64)
+    inputs[1][:, 0] = 0
+    found, expected = gradients(form, inputs), gradients(diagonal_ssm_reference, inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 @torch.no_grad()
 def test_the_forms_agree_over_16000_elements_of_slow_modes():
     """Memories of 10,000 elements and more: a drifting phase would show."""
@@ -120,6 +129,16 @@ def test_nothing_leaves_the_state_and_aliases_nothing():
     assert h.data_ptr() != h0.data_ptr()
     gradient = gradients(diagonal_ssm, operands(0))[-1]
     assert torch.equal(gradient, gradients(diagonal_ssm_reference, operands(0))[-1])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_of_no_rows(form):
+    inputs = operands(300, batch=0)
+    y, h = form(*inputs)
+    assert y.shape == (0, 300, 3)
+    assert h.shape == (0, 3, 4)
+    for gradient, operand in zip(gradients(form, inputs), inputs, strict=True):
+        assert torch.equal(gradient, torch.zeros_like(operand))
 
 
 @pytest.mark.parametrize("form", FORMS)

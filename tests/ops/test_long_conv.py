@@ -85,10 +85,11 @@ def test_mixed_precision_leaves_it_alone(length):
     assert torch.equal(found, long_conv(*operands(length)))
 
 
-def test_nothing_gives_nothing_of_its_own():
-    x, K = operands(0)
+@pytest.mark.parametrize(("batch", "length"), [(2, 0), (0, 5), (0, 300)])
+def test_nothing_gives_nothing_of_its_own(batch, length):
+    x, K = operands(length, batch=batch)
     y = long_conv(x, K)
-    assert y.shape == (2, 0, 3)
+    assert y.shape == (batch, length, 3)
     assert y is not x
 
 

@@ -65,6 +65,13 @@ def test_it_compiles_without_a_break():
     torch.testing.assert_close(compiled(*operands()), state_update(*operands()))
 
 
+def test_mixed_precision_leaves_it_alone():
+    inputs = operands(torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = state_update(*inputs)
+    assert all(map(torch.equal, found, state_update(*inputs)))
+
+
 def test_a_wrong_shape_is_named():
     x, dt, A, B, C, D, z, h = operands()
     with pytest.raises(ValueError, match=r"need x and dt \(batch, D\), and A \(D, N\); got x"):

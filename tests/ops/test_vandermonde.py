@@ -43,6 +43,21 @@ def test_as_good_as_the_reference(length, channels, modes):
         assert_as_good_as(found, reference, truth)
 
 
+@pytest.mark.parametrize("smallest", [0.0, 1e-42])
+def test_gradients_of_modes_that_are_gone_at_once(smallest):
+    """dA^0 is one for these too, and the slope of dA^1."""
+    single, exact = operands(), operands(torch.complex128)
+    for _, dA in (single, exact):
+        dA[:, 0] = smallest
+    for found, reference, truth in zip(
+        gradients(vandermonde, single, 17),
+        gradients(vandermonde_reference, single, 17),
+        gradients(vandermonde_reference, exact, 17),
+        strict=True,
+    ):
+        assert_as_good_as(found, reference, truth)
+
+
 @pytest.mark.parametrize("form", [vandermonde, vandermonde_reference])
 def test_it_is_the_papers_sum_written_out_in_numpy(form):
     C, dA = (t.numpy() for t in operands(torch.complex128))

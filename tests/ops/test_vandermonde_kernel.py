@@ -41,6 +41,13 @@ def test_any_number_of_modes(channels, modes):
     check(operands(channels, modes), 45)
 
 
+@pytest.mark.parametrize("smallest", [0.0, 1e-42])
+def test_modes_that_are_gone_at_once(smallest):
+    inputs = operands()
+    inputs[1][:, 0] = smallest
+    check(inputs, 45)
+
+
 def test_phases_stay_right_over_16000_elements():
     """Modes that hardly decay: truth multiplies the same rounded dA in extended precision."""
     length = 16_000

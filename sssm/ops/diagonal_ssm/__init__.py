@@ -112,7 +112,8 @@ def _planes(m: Tensor) -> Tensor:
 def _complex(m: Tensor, channels: int) -> Tensor:
     """Inverse of `_planes`."""
     m = m.unflatten(-1, (-1, channels)).transpose(-1, -2)
-    return torch.view_as_complex(m.movedim(-3, -1).contiguous())
+    # contiguous() would leave a tensor of no elements as it lies.
+    return torch.view_as_complex(m.movedim(-3, -1).clone(memory_format=torch.contiguous_format))
 
 
 def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:

@@ -122,7 +122,6 @@ def state_update(
         raise ValueError(f"need B and C (batch, N); got {tuple(B.shape)} and {tuple(C.shape)}")
     if h.shape != (batch, channels, states):
         raise ValueError(f"need h (batch, D, N); got {tuple(h.shape)}")
-    if x.device.type == "cuda":
-        with torch.autocast("cuda", enabled=False):
-            return _op(x, dt, A, B, C, D, z, h, leak)
-    return parallel.state_update_parallel(x, dt, A, B, C, D, z, h, leak)
+    form = _op if x.device.type == "cuda" else parallel.state_update_parallel
+    with torch.autocast(x.device.type, enabled=False):
+        return form(x, dt, A, B, C, D, z, h, leak)

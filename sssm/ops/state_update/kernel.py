@@ -18,11 +18,14 @@ BLOCK = 16
 
 @triton.jit
 def _state_update_kernel(
-    x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, h_ptr, y_ptr, next_ptr, leak, channels, N,
+    x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, h_ptr, y_ptr, next_ptr, leak_ptr, channels, N,
     SKIP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, TINY: tl.constexpr,
     LINES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One row of a block of channels."""
+    """One row of a block of channels.
+
+    `leak_ptr` is memory, as a number would arrive in float32, too coarse for double states.
+    """
     row = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     n = tl.arange(0, LINES)
@@ -34,7 +37,7 @@ def _state_update_kernel(
     B = tl.load(B_ptr + row * N + n, mask=n < N, other=0).to(STATE)
     C = tl.load(C_ptr + row * N + n, mask=n < N, other=0).to(STATE)
     h = tl.load(h_ptr + row * channels * N + tile, mask=inside, other=0).to(STATE)
-    h = tl.exp(dt[:, None] * A - leak) * h + (dt * x)[:, None] * B[None, :]
+    h = tl.exp(dt[:, None] * A - tl.load(leak_ptr)) * h + (dt * x)[:, None] * B[None, :]
     y = tl.sum(h * C[None, :], axis=1)
     if SKIP:
         y += tl.load(D_ptr + d, mask=real, other=0).to(STATE) * x
@@ -49,7 +52,7 @@ def _state_update_kernel(
 @triton.jit
 def _state_update_backward_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, h_ptr, dy_ptr, dnext_ptr,
-    dx_ptr, ddt_ptr, dA_ptr, dB_ptr, dC_ptr, dD_ptr, dz_ptr, dh_ptr, leak, batch, channels, N,
+    dx_ptr, ddt_ptr, dA_ptr, dB_ptr, dC_ptr, dD_ptr, dz_ptr, dh_ptr, leak_ptr, batch, channels, N,
     SKIP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, LINES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -58,7 +61,7 @@ def _state_update_backward_kernel(
     n = tl.arange(0, LINES)
     real, tile = d < channels, d[:, None] * N + n[None, :]
     inside = real[:, None] & (n[None, :] < N)
-    A = tl.load(A_ptr + tile, mask=inside, other=0).to(STATE)
+    A, leak = tl.load(A_ptr + tile, mask=inside, other=0).to(STATE), tl.load(leak_ptr)
     dA = tl.zeros((BLOCK, LINES), STATE)
     dD = tl.zeros((BLOCK,), STATE)
     if SKIP:
@@ -113,7 +116,7 @@ def state_update_triton(
     y, after = torch.empty_like(x), torch.empty_like(h)
     if h.numel():
         _state_update_kernel[x.shape[0], triton.cdiv(x.shape[1], BLOCK)](
-            x, dt, A, B, C, D, z, h, y, after, leak, *A.shape,
+            x, dt, A, B, C, D, z, h, y, after, _in_memory(leak, A), *A.shape,
             SKIP=D is not None, GATE=z is not None, TINY=TINY, **_sizes(A),
         )  # fmt: skip
     return y, after
@@ -131,14 +134,11 @@ def state_update_backward_triton(
     dx, ddt, dA, dh0 = (torch.empty_like(t) for t in (x, dt, A, h))
     dD = A.new_empty(0) if D is None else torch.empty_like(D)
     dz = x.new_empty(0) if z is None else torch.empty_like(z)
-    dB, dC = (
-        x.new_empty(blocks, batch, N, dtype=torch.promote_types(A.dtype, torch.float32))
-        for _ in range(2)
-    )
+    dB, dC = (x.new_empty(blocks, batch, N, dtype=_precise(A)) for _ in range(2))
     if A.numel():
         _state_update_backward_kernel[(blocks,)](
             x, dt, A, B, C, D, z, h, dy.contiguous(), dh.contiguous(),
-            dx, ddt, dA, dB, dC, dD, dz, dh0, leak, batch, channels, N,
+            dx, ddt, dA, dB, dC, dD, dz, dh0, _in_memory(leak, A), batch, channels, N,
             SKIP=D is not None, GATE=z is not None, **_sizes(A),
         )  # fmt: skip
     return dx, ddt, dA, dB.sum(dim=0).to(B.dtype), dC.sum(dim=0).to(C.dtype), dD, dz, dh0
@@ -146,6 +146,14 @@ def state_update_backward_triton(
 
 def _contiguous(*operands: Tensor | None) -> tuple:
     return tuple(t if t is None else t.contiguous() for t in operands)
+
+
+def _in_memory(leak: float, A: Tensor) -> Tensor:
+    return A.new_full((1,), leak, dtype=_precise(A))
+
+
+def _precise(A: Tensor) -> torch.dtype:
+    return torch.promote_types(A.dtype, torch.float32)
 
 
 def _sizes(A: Tensor) -> dict[str, object]:

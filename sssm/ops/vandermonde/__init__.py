@@ -73,7 +73,7 @@ def vandermonde(C: Tensor, dA: Tensor, length: int) -> Tensor:
 
     Args:
         C: (H, N) complex.
-        dA: (H, N) complex, not zero, |dA| <= 1.
+        dA: (H, N) complex, |dA| <= 1.
         length: L, at least 0.
 
     Returns:

@@ -57,7 +57,10 @@ def _vandermonde_backward_kernel(
     inner_ptr, middle_ptr, outer_ptr, dK_ptr, sums_ptr, modes, length, tiles,
     SIDE: tl.constexpr, MODES: tl.constexpr, TILES: tl.constexpr,
 ):  # fmt: skip
-    """Sums of dA^l dK_l and of l dA^l dK_l over some tiles, for a block of one channel's modes."""
+    """Sums over some tiles of dA^l dK_l, and of dA^l (l + 1) dK_(l + 1), for a block of modes.
+
+    The second is the slope, as d dA^l / d dA = l dA^(l - 1): nothing is divided by a dA of 0.
+    """
     channel = tl.program_id(0).to(tl.int64)
     n = tl.program_id(1) * MODES + tl.arange(0, MODES)
     part = tl.program_id(2)
@@ -67,31 +70,23 @@ def _vandermonde_backward_kernel(
     row = inside[None, :]
     inner_r, inner_i = _complex(inner_ptr, mode[None, :] * SIDE + side[:, None], row)  # (k, n)
     middle_r, middle_i = _complex(middle_ptr, mode[None, :] * SIDE + side[:, None], row)  # (j, n)
-    late_r, late_i = side[:, None] * inner_r, side[:, None] * inner_i
-    plain_r = tl.zeros((MODES,), tl.float32)
-    plain_i = tl.zeros((MODES,), tl.float32)
-    slope_r = tl.zeros((MODES,), tl.float32)
-    slope_i = tl.zeros((MODES,), tl.float32)
-    for tile in range(part * TILES, min(part * TILES + TILES, tiles)):
-        l = (tile * SIDE + side[:, None]) * SIDE  # noqa: E741 -- the paper's letter
-        at = l + side[None, :]
-        dK = tl.load(dK_ptr + channel * length + at, mask=at < length, other=0)  # (j, k)
-        outer_r, outer_i = _complex(outer_ptr, mode * tiles + tile, inside)
-        power_r = outer_r[None, :] * middle_r - outer_i[None, :] * middle_i  # (j, n)
-        power_i = outer_r[None, :] * middle_i + outer_i[None, :] * middle_r
-        sum_r = tl.dot(dK, inner_r, input_precision="ieee")
-        sum_i = tl.dot(dK, inner_i, input_precision="ieee")
-        plain_r += tl.sum(power_r * sum_r - power_i * sum_i, axis=0)
-        plain_i += tl.sum(power_r * sum_i + power_i * sum_r, axis=0)
-        sum_r = tl.dot(dK, late_r, l * sum_r, input_precision="ieee")
-        sum_i = tl.dot(dK, late_i, l * sum_i, input_precision="ieee")
-        slope_r += tl.sum(power_r * sum_r - power_i * sum_i, axis=0)
-        slope_i += tl.sum(power_r * sum_i + power_i * sum_r, axis=0)
-    at = sums_ptr + (part * tl.num_programs(0) * modes + mode) * 4
-    tl.store(at, plain_r, mask=inside)
-    tl.store(at + 1, plain_i, mask=inside)
-    tl.store(at + 2, slope_r, mask=inside)
-    tl.store(at + 3, slope_i, mask=inside)
+    sums_ptr += (part * tl.num_programs(0) * modes + mode) * 4
+    for late in tl.static_range(2):
+        sum_r, sum_i = tl.zeros((MODES,), tl.float32), tl.zeros((MODES,), tl.float32)
+        for tile in range(part * TILES, min(part * TILES + TILES, tiles)):
+            at = (tile * SIDE + side[:, None]) * SIDE + side[None, :] + late
+            dK = tl.load(dK_ptr + channel * length + at, mask=at < length, other=0)  # (j, k)
+            if late:
+                dK *= at
+            outer_r, outer_i = _complex(outer_ptr, mode * tiles + tile, inside)
+            power_r = outer_r[None, :] * middle_r - outer_i[None, :] * middle_i  # (j, n)
+            power_i = outer_r[None, :] * middle_i + outer_i[None, :] * middle_r
+            row_r = tl.dot(dK, inner_r, input_precision="ieee")
+            row_i = tl.dot(dK, inner_i, input_precision="ieee")
+            sum_r += tl.sum(power_r * row_r - power_i * row_i, axis=0)
+            sum_i += tl.sum(power_r * row_i + power_i * row_r, axis=0)
+        tl.store(sums_ptr + 2 * late, sum_r, mask=inside)
+        tl.store(sums_ptr + 2 * late + 1, sum_i, mask=inside)
 
 
 @triton.jit
@@ -120,7 +115,7 @@ def vandermonde_triton(C: Tensor, dA: Tensor, length: int) -> Tensor:
 
 @on_its_device
 def vandermonde_backward_triton(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of C and dA: d dA^l / d dA = l dA^l / dA, conjugated."""
+    """Gradients of C and dA."""
     if C.dtype == torch.complex128 or not C.numel() or not dK.shape[1]:
         return parallel.vandermonde_backward(C, dA, dK)
     channels, modes = C.shape
@@ -132,7 +127,7 @@ def vandermonde_backward_triton(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tens
         SIDE=SIDE, MODES=MODES, TILES=TILES, num_warps=4,
     )  # fmt: skip
     plain, slope = torch.view_as_complex(sums.sum(dim=0)).unbind(dim=2)
-    return 2 * plain.conj_physical(), 2 * (C * slope / dA).conj_physical()
+    return 2 * plain.conj_physical(), 2 * (C * slope).conj_physical()
 
 
 def _tables(dA: Tensor, tiles: int) -> tuple[Tensor, Tensor, Tensor]:

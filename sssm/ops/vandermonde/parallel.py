@@ -44,21 +44,18 @@ def _kernel(C: Tensor, dA: Tensor, length: int) -> Tensor:
 
 def _gradients(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
     outer, inner = factors(dA, dK.shape[1])
-    strides, block = outer.shape[2], inner.shape[2]
-    padded = dK.new_zeros(dK.shape[0], strides * block)
-    padded[:, : dK.shape[1]] = 2 * dK
-    grid = padded.unflatten(1, (strides, block))  # (H, I, S)
-    # Sums over j of dA^j and j dA^j; conjugates of what the gradients ask for.
-    j = torch.arange(block, device=dA.device)
-    both = torch.cat([planes(inner), planes(j * inner)], dim=1)  # (H, 4N, S)
-    re, im, slope_re, slope_im = (both @ grid.transpose(1, 2)).chunk(4, dim=1)  # (H, N, I)
-    plain, slope = torch.complex(re, im), torch.complex(slope_re, slope_im)
-    # d dA^p / d dA = p dA^p / dA, for both factors
-    i = torch.arange(strides, device=dA.device) * block
-    dC = (plain * outer).sum(dim=2)
-    ddA = C / dA * ((slope + i * plain) * outer).sum(dim=2)
+    length, strides, block = dK.shape[1], outer.shape[2], inner.shape[2]
+    # Sums of dA^l dK_l and of dA^l (l + 1) dK_(l + 1), as d dA^l / d dA = l dA^(l - 1): nothing is
+    # divided by a dA that may be 0.  They are conjugates of what the gradients ask for.
+    both = dK.new_zeros(dK.shape[0], 2, strides * block)
+    both[:, 0, :length] = dK
+    both[:, 1, : length - 1] = (torch.arange(length, device=dA.device) * dK)[:, 1:]
+    grid = both.unflatten(2, (strides, block)).flatten(1, 2)  # (H, 2I, S)
+    re, im = (planes(inner) @ grid.transpose(1, 2)).chunk(2, dim=1)  # (H, N, 2I)
+    sums = torch.complex(re, im).unflatten(2, (2, strides)) * outer[:, :, None]
+    plain, slope = (2 * sums.sum(dim=3)).unbind(dim=2)
     # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
-    return dC.conj_physical(), ddA.conj_physical()
+    return plain.conj_physical(), (C * slope).conj_physical()
 
 
 def planes(m: Tensor) -> Tensor:
