@@ -1,5 +1,6 @@
 """A spotter over sessions, and what its detections amount to at any thresholds."""
 
+import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Positives:
         sessions: without their samples.
         said: (keywords,) how often each is said.
         traces: of all sessions.
-        carried: share of the keywords whose score is the highest of all keywords' around them.
+        carried: share of the keywords whose score is the highest of all keywords' after them.
         fresh: likewise, of streams that begin half a second before the word.
     """
 
@@ -42,7 +43,8 @@ class Positives:
         for session, scores in _heard(spotter, sessions, "keywords", watch):
             smoothed = self.traces.begin().push(scores)
             said = [w for w in session.said if w.word in self.keywords]
-            best = np.array([_best(smoothed, w, 0) for w in said], int)
+            spans = _spans(session, said)
+            best = np.array([_best(smoothed, span) for span in spans], int)
             truth = np.array([self.keywords.index(w.word) for w in said], int)
             right += (best == truth).sum(), (_fresh(spotter, session, said) == truth).sum()
             total += len(said)
@@ -183,24 +185,38 @@ def _scores(spotter: KeywordSpotter, recordings: Sequence[np.ndarray]) -> list[S
     return [of[: len(x) // FRAME] for of, x in zip(whole, recordings, strict=True)]
 
 
+def _spans(session: Session, said: Sequence[Said]) -> list[range]:
+    """Frames in which each word's score is looked for: from its end on, for `AFTER_S`.
+
+    Not before: a word that ends there may still have the highest score.  Nor after the end of the
+    word that follows.
+    """
+    ends = [w.end for w in session.said]
+    spans = []
+    for w in said:
+        following = bisect.bisect_right(ends, w.end)
+        last = min([w.end + int(AFTER_S * SAMPLE_RATE_HZ), *ends[following : following + 1]])
+        spans.append(range(w.end // FRAME, max(w.end // FRAME + 1, last // FRAME)))
+    return spans
+
+
 def _fresh(spotter: KeywordSpotter, session: Session, said: Sequence[Said]) -> NDArray[np.int64]:
-    """Number of the keyword with the highest score around each word, for streams without a past."""
+    """Number of the keyword with the highest score after each word, for streams without a past."""
     frames = round((LEAD_S + LONGEST_WORD_S + AFTER_S) * 100)
     first = [max(0, w.start // FRAME - round(LEAD_S * 100)) for w in said]
     clips = [session.samples[f * FRAME : (f + frames) * FRAME] for f in first]
-    best = []
+    spans, best = _spans(session, said), []
     for at in range(0, len(said), TOGETHER):
         some = slice(at, at + TOGETHER)
-        for w, f, scores in zip(
-            said[some], first[some], _scores(spotter, clips[some]), strict=True
+        for span, f, scores in zip(
+            spans[some], first[some], _scores(spotter, clips[some]), strict=True
         ):
             smoothed = Traces(spotter.detector, 1.0).begin().push(scores)
-            best.append(_best(smoothed, w, f))
+            best.append(_best(smoothed, range(span.start - f, span.stop - f)))
     return np.array(best, np.int64)
 
 
-def _best(smoothed: NDArray[np.float64], word: Said, first: int) -> int:
-    """Number of the keyword with the highest score from a word's start until `AFTER_S` after it."""
-    start = word.start // FRAME - first
-    end = word.end // FRAME + round(AFTER_S * 100) - first
-    return int(smoothed[start:end].max(axis=0).argmax())
+def _best(smoothed: NDArray[np.float64], span: range) -> int:
+    """Number of the keyword with the highest score in these frames, or in the last one heard."""
+    start = min(span.start, len(smoothed) - 1)
+    return int(smoothed[start : max(start + 1, span.stop)].max(axis=0).argmax())

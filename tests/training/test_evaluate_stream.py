@@ -21,7 +21,7 @@ from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
 from training.evaluate_stream import app
 from training.labels import SILENCE, UNKNOWN
 from training.speech_commands import CORE_WORDS
-from training.stream_scoring import Negatives, Positives, latency
+from training.stream_scoring import Negatives, Positives, _best, _spans, latency
 from training.stream_trials import (
     KeywordSessions,
     NegativeSessions,
@@ -287,6 +287,16 @@ def test_misses_and_what_was_found_are_what_was_said(heard):
     assert len(heard.positives.latencies_s(matched)) == found
     assert 0 <= heard.positives.carried <= 1
     assert 0 <= heard.positives.fresh <= 1
+
+
+def test_a_word_is_looked_for_after_it_and_before_the_next_has_ended():
+    said = [Said("yes", 0, 8_000), Said("no", 9_600, 16_000), Said("no", 48_000, 56_000)]
+    session = Session("three words", np.zeros(0, np.int16), said, [])
+    assert _spans(session, [said[0], said[2]]) == [range(50, 100), range(350, 425)]
+    smoothed = np.zeros((200, 2))
+    smoothed[60:90, 0], smoothed[110:, 1] = 0.6, 0.9  # each after its end
+    assert [_best(smoothed, span) for span in _spans(session, said[:2])] == [0, 1]
+    assert _best(smoothed, range(500, 600)) == 1
 
 
 def test_a_false_accept_is_what_is_not_said(heard):
