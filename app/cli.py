@@ -6,8 +6,10 @@ Ctrl-C.  A reader that closes the pipe early ends the command in silence with 0.
 """
 
 import os
+import signal
 import sys
 from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from app.bench import bench
 from app.calibrate import calibrate
 from app.classify import classify
 from app.demo import demo
+from app.ending import CTRL_C
 from app.export import export
 from app.listen import listen
 from app.models import info, models
@@ -61,6 +64,8 @@ def _cli(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not every screen can show every file's name
             stream.reconfigure(errors="backslashreplace")
@@ -79,6 +84,18 @@ def main() -> None:
         except OSError:  # what cannot be written now cannot be at the end either
             _forget_output()
         raise SystemExit(terminal.INPUT_FAILED) from None
+
+
+def _interrupted(_: int, frame: FrameType | None) -> None:
+    """Ctrl-C: while something is imported, which may take it for an error of its own, the end.
+
+    Nothing can be lost yet.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(CTRL_C)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _forget_output() -> None:

@@ -122,8 +122,9 @@ def choose(
     """For every keyword the number of its threshold in the grid.
 
     With misses, those with the fewest of all keywords together: a false accept costs as many
-    misses at every keyword.  Without, every keyword gets an equal share of what is allowed.  Where
-    too much is expected even so, the highest.
+    misses at every keyword.  Without, every keyword gets an equal share of what is allowed; so does
+    one of which no recording is missed at any threshold, as where there is none of it.  Where too
+    much is expected even so, the highest.
 
     Args:
         grid: from low to high.
@@ -132,12 +133,13 @@ def choose(
         allowed: false accepts of all keywords together.
     """
     last = len(grid) - 1
+    fits = expected <= allowed / expected.shape[1]
+    equal = [int(min(np.flatnonzero(column), default=last)) for column in fits.T]
     if misses is None:
-        fits = expected <= allowed / expected.shape[1]
-        return [int(min(np.flatnonzero(column), default=last)) for column in fits.T]
-    missed = _smoothed(misses)
+        return equal
+    missed, is_missed = _smoothed(misses), misses.any(axis=0)
     for price in PRICES:  # of a false accept in misses, from cheap to dear
-        chosen = np.argmin(missed + price * expected, axis=0)
+        chosen = np.where(is_missed, np.argmin(missed + price * expected, axis=0), equal)
         if expected[chosen, range(len(chosen))].sum() <= allowed:
             return [int(n) for n in chosen]
     return [last] * expected.shape[1]

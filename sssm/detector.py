@@ -79,7 +79,6 @@ class Detector:
     _numbers: _Numbers = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thresholds", dict(self.thresholds))  # the caller's may change
         unknown = sorted(set(self.thresholds) - set(self.keywords))
         if unknown:
             known = ", ".join(self.keywords)
@@ -87,6 +86,9 @@ class Detector:
         for keyword, value in self.thresholds.items():
             if not _within(value, 0, 1) or value == 0:
                 raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")
+        # A copy, as the caller's may change; and numbers that JSON knows.
+        own = {keyword: float(value) for keyword, value in self.thresholds.items()}
+        object.__setattr__(self, "thresholds", own)
         if not _within(self.release, 0, 1) or not _within(self.smoothing, 0, 0.999):
             raise ValueError(
                 f"release must be in [0, 1] and smoothing in [0, 0.999], "
@@ -272,4 +274,5 @@ class Detector:
 
 def _within(value: Any, low: float, high: float) -> bool:
     """NaN is within nothing, and True is no number here."""
-    return type(value) in (int, float) and low <= value <= high
+    is_number = isinstance(value, (int, float, np.integer, np.floating))
+    return is_number and not isinstance(value, bool) and bool(low <= value <= high)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sssm.audio import LARGEST, Samples
 
 FULL_SCALE = 32_767 / 32_768  # where int16, and what was made from it, clips
+MOST_CHANNELS = 64  # more are samples: some programs hold them as (channels, n)
 
 
 class Health(NamedTuple):
@@ -33,7 +34,7 @@ def mono(samples: ArrayLike) -> tuple[Samples, Health]:
         ValueError: another shape or type.
     """
     x = _numbers(samples)
-    if x.ndim not in (1, 2) or x.shape[1:] == (0,):
+    if x.ndim not in (1, 2) or (x.ndim == 2 and not 1 <= x.shape[1] <= MOST_CHANNELS):
         raise ValueError(f"samples must have shape (n,) or (n, channels), got {x.shape}")
     if x.ndim == 1 and _is_fine(x):  # sample by sample, every microsecond counts
         return np.asarray(x, np.float32), HEALTHY

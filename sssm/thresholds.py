@@ -18,13 +18,13 @@ class ThresholdsError(ValueError):
 def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[str, float]:
     """Keyword -> threshold, of the model with this fingerprint.
 
-    Whether the keywords are the model's, and the values in range, the detector checks.
+    Whether the keywords are the model's, the detector checks.
 
     Raises:
-        ThresholdsError: no such file, no thresholds in it, or those of another model.
+        ThresholdsError: no such file, no thresholds in (0, 1] in it, or those of another model.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ThresholdsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, RecursionError):
@@ -41,6 +41,9 @@ def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[s
         type(value) in (int, float) for value in thresholds.values()
     ):
         raise ThresholdsError(f"{path}: a threshold is no number")
+    beyond = [keyword for keyword, value in thresholds.items() if not 0 < value <= 1]
+    if beyond:
+        raise ThresholdsError(f"{path}: threshold of {beyond[0]!r} must be in (0, 1]")
     return thresholds
 
 

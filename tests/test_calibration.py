@@ -250,6 +250,12 @@ def test_without_positives_each_keyword_has_its_share():
     assert choose(GRID, fire, None, 6) == [2, 1, 0]
 
 
+def test_a_keyword_without_recordings_has_its_share_beside_those_with():
+    fire = columns([8, 4, 2, 0], [8, 2, 1, 0], [8, 2, 1, 0])
+    missed = columns([1, 2, 9, 20], [0, 0, 0, 0], [0, 1, 3, 9])
+    assert choose(GRID, fire, missed, 9)[1] == choose(GRID, fire, None, 9)[1] == 1
+
+
 def test_a_keyword_that_fires_at_every_threshold_has_the_highest():
     assert choose(GRID, columns([9, 9, 9, 5]), None, 1) == [3]
     assert choose(GRID, columns([9, 9, 9, 5], [0, 0, 0, 0]), None, 1) == [3, 0]

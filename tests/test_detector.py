@@ -141,6 +141,13 @@ def test_a_score_at_its_threshold_fires_where_the_release_is_the_threshold():
     assert [(event.start_s, event.time_s) for _, event in whole] == [(0.0, 0.01)]
 
 
+def test_numbers_may_be_numpys():
+    detector = Detector(labels=LABELS, thresholds={"yes": np.float32(0.5), "no": np.float64(0.3)})
+    assert detector.thresholds == {"yes": 0.5, "no": 0.3}
+    with pytest.raises(ValueError, match=r"got (np\.)?True"):
+        Detector(labels=LABELS, thresholds={"yes": np.bool_(True)})
+
+
 def test_thresholds_are_its_own():
     chosen = {"yes": 0.5}
     detector = Detector(labels=LABELS, thresholds=chosen)

@@ -163,6 +163,7 @@ def test_types_and_channels(spotter):
         (np.zeros((2, 3, 4), np.float32), r"\(n,\) or \(n, channels\), got \(2, 3, 4\)"),
         (np.float32(0.5), r"got \(\)"),
         (np.zeros((5, 0), np.float32), r"got \(5, 0\)"),
+        (np.zeros((1, 160), np.float32), r"channels\), got \(1, 160\)"),
         (np.zeros(5, np.int32), "int16 or floats .*, got int32"),
         (np.zeros(5, np.uint8), "got uint8"),
         (np.zeros(5, np.complex64), "got complex64"),

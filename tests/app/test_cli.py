@@ -1,8 +1,15 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 import sssm
 from app.cli import cli
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_version_is_one_line():
@@ -20,3 +27,22 @@ def test_help_names_every_command():
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["--nothing"], ["models", "extra"]])
 def test_wrong_usage_is_2(arguments):
     assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+def test_ctrl_c_ends_an_import_at_once(tmp_path):
+    """Such a module takes Ctrl-C for an error of its own."""
+    (tmp_path / "greedy.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+    )
+    program = """
+import signal, sys
+from app import cli
+cli.cli = lambda: __import__("greedy") and print("went on")
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
