@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.events import Heard
+from app.events import Heard, heard_out, stream_of
 from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
     from sssm.traces import Fired, Trace
 
-AFTER_S = 0.75  # of silence after a recording of a keyword, in which it may still be heard
 MOST_TIMES = 10  # the target, to which a curve is drawn
 
 
@@ -54,7 +53,7 @@ def calibrate(
     files, failures = listed([negatives])
     heard.failures += failures
     heard.listen([(path, None) for path in files] + _of_keywords(positives, heard))
-    if heard.negatives.hours == 0:
+    if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")
     else:
         thresholds = _choose(heard, false_accepts_per_hour)
@@ -77,6 +76,7 @@ class _Recordings:
     Attributes:
         negatives: scores of recordings without a keyword.
         positives: scores of those with one.
+        hours: of the recordings without a keyword.
         said: number of a recording of `positives` -> its keyword.
         failures: a line each.
     """
@@ -88,6 +88,7 @@ class _Recordings:
         self.spotter = spotter
         self.negatives = Traces(spotter.detector, LOWEST)
         self.positives = Traces(spotter.detector, LOWEST)
+        self.hours = 0.0
         self.said: dict[int, str] = {}
         self.failures: list[str] = []
 
@@ -100,7 +101,7 @@ class _Recordings:
                 traces = self.negatives if keyword is None else self.positives
                 recording, trace = len(traces.frames), traces.begin()
                 try:
-                    self._hear(path, trace, 0.0 if keyword is None else AFTER_S, number, progress)
+                    self._hear(path, keyword, trace, number, progress)
                 except AudioError as error:  # what was heard until there counts as background
                     self.failures.append(str(error))
                 else:
@@ -109,21 +110,17 @@ class _Recordings:
                 progress.put(number, None)
 
     def _hear(
-        self, path: str, trace: "Trace", after_s: float, number: int, progress: ScanProgress
+        self, path: str, keyword: str | None, trace: "Trace", number: int, progress: ScanProgress
     ) -> None:
-        import numpy as np
-
-        from sssm.audio import AudioError, AudioFile
+        from sssm.audio import AudioFile
 
         with AudioFile(path) as audio:
-            stream = self.spotter.stream(audio.stream_rate_hz)
-            for piece in audio.pieces():
-                trace.push(stream.push_scores(piece))
-                progress.put(number, Heard(audio.heard_s, audio.replaced_samples))
-            if not audio.heard_samples:
-                raise AudioError(path, "holds no samples")
-            silence = np.zeros(round(after_s * audio.stream_rate_hz), np.float32)
-            trace.push(stream.push_scores(silence))
+            stream, before = stream_of(self.spotter, audio), self.hours
+            for samples, is_after in heard_out(audio):
+                trace.push(stream.push_scores(samples))
+                progress.put(number, Heard(audio.heard_s, audio.replaced_samples, is_after))
+                if keyword is None:
+                    self.hours = before + audio.heard_s / 3_600
 
     def false_accepts(self, fired: "Sequence[Fired]") -> "Counts":
         """(keywords,) of detections in the negatives."""
@@ -181,7 +178,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
         false,
         missed,
         lambda thresholds: heard.false_accepts(heard.negatives.fired(thresholds)),
-        per_hour * heard.negatives.hours,
+        per_hour * heard.hours,
     )
 
 
@@ -189,7 +186,7 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
     from sssm.calibration import EVENTS_MEASURABLE, measurable
     from sssm.intervals import poisson_interval
 
-    keywords, hours = heard.spotter.keywords, heard.negatives.hours
+    keywords, hours = heard.spotter.keywords, heard.hours
     false, missed = heard.count(thresholds)
     said = list(heard.said.values())
     rows = [("keyword", "threshold", "false accepts", *(("misses to expect",) if said else ()))]
@@ -231,7 +228,7 @@ def _draw(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float, 
     from sssm.calibration import LOWEST, curve
     from sssm.det import save_det, save_rates
 
-    hours = heard.negatives.hours
+    hours = heard.hours
     most = MOST_TIMES * max(per_hour * hours, 1.0)
     points = curve(thresholds, heard.count, lowest=LOWEST, most=most)
     rates = [float(point.false_accepts.sum()) / hours for point in points]

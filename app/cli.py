@@ -75,14 +75,14 @@ def main() -> None:
         # Typer calls a closed pipe a failure; to the user of `| head -1` it is none.
         if not isinstance(leaving.__context__, BrokenPipeError):
             raise
-        _forget_output()
+        terminal.forget_output()
         raise SystemExit(0) from None
     except OSError as error:
         terminal.tell(f"sssm: {error}")
         try:
             sys.stdout.flush()
         except OSError:  # what cannot be written now cannot be at the end either
-            _forget_output()
+            terminal.forget_output()
         raise SystemExit(terminal.INPUT_FAILED) from None
 
 
@@ -96,12 +96,6 @@ def _interrupted(_: int, frame: FrameType | None) -> None:
             os._exit(CTRL_C)
         frame = frame.f_back
     raise KeyboardInterrupt
-
-
-def _forget_output() -> None:
-    """Let what is still buffered go nowhere, or the interpreter's last flush would complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ class Clips:
     """
 
     def __init__(self, folder: str):
-        self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(self._folder, os.W_OK):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
             raise PermissionError(13, "Permission denied", folder)
         self._waiting: deque[tuple[str, float, float]] = deque()  # stem, from, to
         self.begin(16_000)
@@ -112,4 +112,4 @@ class Clips:
         samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
         start = max(0, round(from_s * self._rate) - first)
         end = max(0, round(to_s * self._rate) - first)
-        return write_new(self._folder, stem, samples[start:end], self._rate)
+        return write_new(self.folder, stem, samples[start:end], self._rate)

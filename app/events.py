@@ -1,20 +1,20 @@
 """Keywords in one recording, in constant memory: what `sssm scan` and the page hear.
 
-Decided here: what a recording is that cannot be heard to its end.  Which word counts as heard is
-the spotter's, and the same as live.
+Decided here: what follows a recording, so that its last word is heard.  Which word counts as heard
+is the spotter's, and the same as live.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from sssm.audio import AudioFile, Samples
     from sssm.detector import Detection
     from sssm.spotter import KeywordSpotter
+    from sssm.stream import Stream
 
-# In the header of a WAV whose writer could not know its length, as of one that wrote into a pipe.
-UNKNOWN_BYTES = 0x7FFF_0000
+AFTER_S = 0.75  # of silence after a recording, in which its last word may still be heard
 LONGEST_S = 1e9  # some headers say "unknown" by the largest number they can hold
 MP3_BYTES_PER_S = 16_000
 
@@ -24,6 +24,7 @@ class Heard(NamedTuple):
 
     heard_s: float
     replaced_samples: int  # NaN or infinite ones so far, heard as zero
+    is_after: bool  # what was heard last is the silence after it
 
 
 def events(
@@ -35,16 +36,60 @@ def events(
         AudioError: the file cannot be read to its end, or holds no sound; what was found before
             has been yielded.
     """
-    from sssm.audio import AudioError, AudioFile
+    from sssm.audio import AudioFile
 
     with AudioFile(path) as audio:
-        stream = spotter.stream(audio.stream_rate_hz)
+        stream = stream_of(spotter, audio)
+        for samples, is_after in heard_out(audio):
+            for detection in stream.push(samples):
+                yield capped(detection, audio.heard_s)
+            yield Heard(audio.heard_s, audio.replaced_samples, is_after)
+
+
+def stream_of(spotter: "KeywordSpotter", audio: "AudioFile") -> "Stream":
+    """A new stream for a recording.
+
+    Raises:
+        AudioError: the model cannot hear its rate.
+    """
+    from sssm.audio import AudioError
+    from sssm.weights import ModelFileError
+
+    try:
+        return spotter.stream(audio.stream_rate_hz)
+    except ModelFileError as error:
+        raise AudioError(audio.path, f"recorded at {audio.sample_rate_hz} Hz; {error}") from None
+
+
+def heard_out(audio: "AudioFile") -> Iterator[tuple["Samples", bool]]:
+    """Pieces of a recording, then silence, so that its last word can be heard; which of them it is.
+
+    A recording that ends in damage has a last word too.
+
+    Raises:
+        AudioError: the file cannot be read to its end, or holds no sound.
+    """
+    import numpy as np
+
+    from sssm.audio import AudioError
+
+    damage = None
+    try:
         for piece in audio.pieces():
-            yield from stream.push(piece)
-            yield Heard(audio.heard_s, audio.replaced_samples)
-        audio.check_heard()
-        if _header(path).cut_short:
-            raise AudioError(path, f"damaged after {audio.heard_s:.2f} s: the file is cut short")
+            yield piece, False
+    except AudioError as error:
+        damage = error
+    if audio.heard_samples:
+        yield np.zeros(round(AFTER_S * audio.stream_rate_hz), np.float32), True
+    if damage is not None:
+        raise damage
+    audio.check_heard()
+
+
+def capped(detection: "Detection", end_s: float) -> "Detection":
+    """The same, no later than the recording's end."""
+    start_s, time_s = min(detection.start_s, end_s), min(detection.time_s, end_s)
+    return detection._replace(start_s=start_s, time_s=time_s)
 
 
 def length_s(path: str | os.PathLike[str]) -> float:
@@ -61,7 +106,6 @@ def is_longer(path: str | os.PathLike[str], most_s: float) -> bool:
 class _Header(NamedTuple):
     length_s: float = 0.0
     is_guess: bool = False
-    cut_short: bool = False  # libsndfile reads what is there and says nothing
 
 
 def _header(path: str | os.PathLike[str]) -> _Header:
@@ -79,8 +123,4 @@ def _header(path: str | os.PathLike[str]) -> _Header:
         info = soundfile.info(os.fspath(path) if os.name == "nt" else os.fsencode(path))
     except (soundfile.SoundFileError, TypeError, OSError, ValueError):
         return _Header()
-    promised = re.search(r"^data : (\d+) \(should be (\d+)\)", info.extra_info, re.MULTILINE)
-    cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
-    cut_ogg = "lacks an end-of-stream bit" in info.extra_info
-    length_s = info.duration if info.duration < LONGEST_S else 0.0
-    return _Header(length_s, cut_short=cut_wav or cut_ogg)
+    return _Header(info.duration if info.duration < LONGEST_S else 0.0)

@@ -10,7 +10,6 @@ from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
 if TYPE_CHECKING:
     from sssm.model import KeywordModel
     from sssm.onnx.export import Export, Exported
-    from sssm.weights import ModelCard
 
 FRAME_MS = 10
 NEEDS = "sssm export needs what the extra `torch` installs: pip install 'sssm[torch]'"
@@ -52,6 +51,8 @@ def export(
             raise ValueError(f"--chunk-ms must be a multiple of {FRAME_MS}, got {chunk_ms}")
         if data is not None and not quantize:
             raise ValueError("--data is for --quantize")
+        if data is not None and not data.is_dir():
+            raise ValueError(f"{data}: no such folder")
         wanted = Export(
             unit=unit, frames=None if chunk_ms is None else chunk_ms // FRAME_MS,
             sample_rate_hz=sample_rate, opset=opset, int8=quantize,
@@ -60,10 +61,11 @@ def export(
             raise ValueError(f"{out.parent}: no such folder")
         path = find_model(model)
         network, card = load_model(path)
+        recordings = None if data is None else _recordings(data, card.labels)
         written = export_model(network, card, fingerprint(path), out, wanted)
         lines = [_line(out, wanted, written)]
         if quantize:
-            lines.append(_cost(out, network, card, written, data))
+            lines.append(_cost(out, network, written, recordings))
     except VerificationError as error:
         tell(f"{out}: not written, {error}")
         raise typer.Exit(INPUT_FAILED) from None
@@ -83,16 +85,18 @@ def _line(out: Path, wanted: "Export", written: "Exported") -> str:
 
 
 def _cost(
-    out: Path, network: "KeywordModel", card: "ModelCard", written: "Exported", data: Path | None
+    out: Path,
+    network: "KeywordModel",
+    written: "Exported",
+    recordings: list[tuple[Path, str]] | None,
 ) -> str:
     """What 8 bits cost in accuracy, and what they save."""
     from sssm.onnx.int8 import agreement, as_int8
 
     small = f"{written.bytes / written.bytes_float32:.0%} of the size with float32"
-    if data is None:
+    if recordings is None:
         share = agreement(network)
         return f"{out}: {small}; {share:.1%} of decisions on test sounds stay the same"
-    recordings = list(_recordings(data, card.labels))
     full, rough = (_accuracy(model, recordings) for model in (network, as_int8(network)))
     return f"{out}: {small}; accuracy {full:.2%} with float32, {rough:.2%} with 8 bits"
 

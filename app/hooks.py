@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ class Hook:
         tell: hears of what fails, once for each kind of failure.
 
     Raises:
-        ValueError: an empty command, or a quotation without an end.
+        ValueError: an empty command, one that cannot be found, or a quotation without an end.
     """
 
     def __init__(self, command: str, tell: Callable[[str], None]):
@@ -33,6 +34,8 @@ class Hook:
             raise ValueError(f"--on-detection {command!r}: {str(error).lower()}") from None
         if not self._command:
             raise ValueError("--on-detection: an empty command")
+        if shutil.which(self._command[0]) is None:
+            raise ValueError(f"--on-detection {self._command[0]}: no such command")
         self._tell = tell
         self._told: set[str] = set()
         self._running: list[subprocess.Popen[bytes]] = []

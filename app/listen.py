@@ -62,6 +62,7 @@ def listen(
         from app.display import display
         from app.hooks import Hook
         from app.listener import Listener
+        from sssm.weights import ModelFileError
 
         screen = display(as_json=as_json)
         try:
@@ -74,7 +75,13 @@ def listen(
         except OSError as error:
             _fail(f"{save_detections}: {(error.strerror or str(error)).lower()}")
         with closing(open_source(device, input_file, real_time=real_time)) as source:
-            listener = Listener(source, spotter, screen, clips=clips, hook=hook, as_json=as_json)
+            try:
+                listener = Listener(
+                    source, spotter, screen, clips=clips, hook=hook, as_json=as_json
+                )
+            except ModelFileError as error:
+                end = _refuse if input_file is None else _fail
+                end(f"{source.name}: recorded at {source.sample_rate_hz} Hz; {error}")
             _run(listener, screen)
 
 
@@ -103,13 +110,14 @@ def _run(listener: "Listener", screen: "Lines") -> None:
     """Listen to the end, and leave with its exit code; the summary is the last line."""
     from app.devices import MicrophoneError
     from sssm.audio import AudioError
+    from sssm.weights import ModelFileError
 
     failed = False
     with asked_to_end() as ending:
         with screen:
             try:
                 listener.run(lambda: bool(ending), reader_watch())
-            except (AudioError, MicrophoneError) as error:
+            except (AudioError, MicrophoneError, ModelFileError) as error:
                 screen.note(str(error))
                 failed = True
             finally:

@@ -12,6 +12,7 @@ import numpy as np
 
 from app.clips import Clips
 from app.display import LOWEST_DB, Lines, Reading
+from app.events import capped
 from app.hooks import Hook
 from app.sources import Piece, Source
 from app.terminal import aligned, shown
@@ -49,7 +50,7 @@ class Listener:
         self.failed = False
         self._detections: Counter[str] = Counter()
         self.heard_s = self._before_s = self._busy_s = self._lost_s = 0.0
-        self._overflows = self._clipped = self._zeros = 0
+        self._overflows = self._clipped = self._zeros = self._unsaved = 0
         self._peak = 0.0
         self._told_s: dict[str, float] = {}  # kind of note -> when last
         self._warm_hz: set[int] = set()
@@ -61,7 +62,8 @@ class Listener:
         Raises:
             BrokenPipeError: nobody reads the events any more.
             MicrophoneError: the source cannot be started.
-            AudioError: the recording is damaged from here on.
+            AudioError: the recording is damaged from here on, or held no sound.
+            ModelFileError: the model cannot hear the rate at which a device came back.
         """
         self._source.start()
         if self._source.live:
@@ -98,6 +100,7 @@ class Listener:
             f"real-time factor {self._busy_s / self.heard_s:.3f}" if self.heard_s else "",
             f"{self._lost_s:.1f} s of sound lost" if self._lost_s else "",
             _many(self._clipped, "clipped sample") if self._clipped else "",
+            f"{_many(self._unsaved, 'detection')} not saved" if self._unsaved else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -127,7 +130,10 @@ class Listener:
             self._lost_s += piece.lost_s
             total = f", {self._lost_s:.2f} s of sound lost" if self._lost_s else ""
             self._note("overflow", f"{_many(self._overflows, 'overflow')} so far{total}")
-        if len(piece.samples):
+        if piece.is_after:
+            for detection in self._stream.push(piece.samples):
+                self._say(capped(detection, self.heard_s - self._before_s))
+        elif len(piece.samples):
             self._hear(*mono(piece.samples))
 
     def _hear(self, x: Samples, wrong: Health) -> None:
@@ -173,14 +179,16 @@ class Listener:
         """Write the files that can be written; a full disk must not end the listening."""
         if self._clips is None:
             return
-        try:
-            if complete:
-                self._clips.write()
-            else:
-                self._clips.finish()
-        except OSError as error:
-            self.failed = True
-            self._note("clip", f"a detection was not saved: {(error.strerror or str(error))}")
+        save = self._clips.write if complete else self._clips.finish
+        while True:
+            try:
+                save()
+                return
+            except OSError as error:  # that one is given up, and there may be more
+                self.failed = True
+                self._unsaved += 1
+                reason = (error.strerror or str(error)).lower()
+                self._note("clip", f"{self._clips.folder}: a detection was not saved: {reason}")
 
     def _warn(self, x: Samples, wrong: Health) -> None:
         self._clipped += wrong.clipped_samples

@@ -122,7 +122,7 @@ class Session:
             if piece.fresh:
                 cutter = self._cutter()
             self._tell_of(piece)
-            if len(piece.samples):
+            if len(piece.samples) and not piece.is_after:
                 x, _ = mono(piece.samples)
                 self._peak = max(self._peak, float(abs(x).max()))
                 self._judge(cutter.hear(x))

@@ -20,7 +20,7 @@ from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
 from app.recordings import listed
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
+from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, forget_output, say, shown, tell
 
 if TYPE_CHECKING:
     from sssm.audio import AudioError
@@ -148,7 +148,15 @@ class _Report:
         self._events += 1
         if self._file is not None:  # first, since nobody may read what is printed
             self._written(partial(self._file.write, event))
-        say(event.as_json() if self._as_json else _row(event, self._widths))
+        try:
+            say(event.as_json() if self._as_json else _row(event, self._widths))
+        except OSError as error:
+            if self._file is None:
+                raise
+            forget_output()
+            if not isinstance(error, BrokenPipeError):  # which is how a reader leaves
+                tell(f"standard output: {_reason(error)}; the scan goes on into {self._file.path}")
+                self.failed = True
 
     def _written(self, write: Callable[[], None]) -> None:
         """A full disk ends the file, not the scan: what comes is still printed."""

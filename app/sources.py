@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from app.events import heard_out
 from sssm.audio import AudioFile, Samples
 
 PIECE_S = 0.01  # of live sound: what the device gives at once, so that a word is heard at once
@@ -25,6 +26,7 @@ class Piece(NamedTuple):
     overflows: int = 0  # incidents in which sound was lost
     lost_s: float = 0.0  # how much, as far as it could be measured
     notes: tuple[str, ...] = ()  # what to tell the user, a line each
+    is_after: bool = False  # silence after a recording, in which its last word may still be heard
 
 
 SILENT = np.zeros(0, np.float32)
@@ -62,7 +64,7 @@ class RecordingSource:
         real_time: give its sound as slowly as it was recorded.
 
     Raises:
-        AudioError: here or in `read`: it cannot be used.
+        AudioError: here or in `read`: it cannot be used, or holds no sound.
     """
 
     def __init__(self, path: str, *, real_time: bool):
@@ -78,25 +80,26 @@ class RecordingSource:
         self._start_s = time.monotonic()
 
     def read(self) -> Piece | None:
-        samples = next(self._pieces, None)
+        samples, is_after = next(self._pieces, (None, False))
         if samples is None:
             return None
         self._given += len(samples)
-        if self.live:
+        if self.live and not is_after:
             due_s = self._start_s + self._given / self.sample_rate_hz
             time.sleep(max(0.0, due_s - time.monotonic()))
         notes: tuple[str, ...] = ()
         if self._file.replaced_samples and not self._told:
             self._told = True
             notes = (f"{self.name}: some samples are NaN or infinite, taken as 0",)
-        piece = Piece(samples, fresh=self._fresh, notes=notes)
+        piece = Piece(samples, fresh=self._fresh, notes=notes, is_after=is_after)
         self._fresh = False
         return piece
 
     def close(self) -> None:
         self._file.close()
 
-    def _cut(self, piece_s: float) -> Iterator[Samples]:
+    def _cut(self, piece_s: float) -> Iterator[tuple[Samples, bool]]:
         length = int(piece_s * self.sample_rate_hz)
-        for samples in self._file.pieces():
-            yield from (samples[at : at + length] for at in range(0, len(samples), length))
+        for samples, is_after in heard_out(self._file):
+            for at in range(0, len(samples), length):
+                yield samples[at : at + length], is_after

@@ -20,6 +20,13 @@ def tell(line: str) -> None:
     print(shown(line), file=sys.stderr, flush=True)
 
 
+def forget_output() -> None:
+    """Let standard output go nowhere from now on, what is still buffered for it too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.close(nowhere)
+
+
 def shown(text: str) -> str:
     """Text on one line: a file's name may hold line breaks, terminal codes or broken UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -8,6 +8,7 @@ Not decided here: what is heard.
 
 import contextlib
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,9 @@ RESAMPLED_HZ = 16_000
 READABLE_RATES_HZ = (2_000, 1_000_000)
 PIECE_S = 4
 MOST_VALUES = 1 << 20  # in one piece, over all channels
+DAMAGE_S = 0.02  # how exactly it is found where damage begins
+# In the header of a WAV whose writer could not know its length, as of one that wrote into a pipe.
+UNKNOWN_BYTES = 0x7FFF_0000
 # Float files may hold 16-bit integers as they are.  Beyond that a sample is damage, and its square
 # must not overflow in the bank.
 LARGEST = 32_768.0
@@ -59,10 +63,7 @@ class AudioFile:
         self.path = path
         self._quiet = _first_bytes(path) in QUIET_CONTAINERS
         try:
-            with self._silence():
-                # Bytes, because soundfile cannot encode names that are not valid UTF-8.
-                name = os.fspath(path) if os.name == "nt" else os.fsencode(path)
-                self._file = soundfile.SoundFile(name)
+            self._file = self._opened()
         except (soundfile.SoundFileError, TypeError, OSError) as error:
             raise AudioError(path, f"not audio that can be read: {_reason(error)}") from None
         self.sample_rate_hz = int(self._file.samplerate)
@@ -93,12 +94,14 @@ class AudioFile:
         """Call at the end of `pieces`.
 
         Raises:
-            AudioError: there was no sound in it.
+            AudioError: there was no sound in it, or it is cut short.
         """
         if not self.heard_samples:
             raise AudioError(self.path, "holds no samples")
         if self.replaced_samples == self.heard_samples:
             raise AudioError(self.path, "every sample is NaN or infinite")
+        if _is_cut_short(self._file.extra_info):
+            raise self._damaged("the file is cut short")
 
     def close(self) -> None:
         self._file.close()
@@ -113,15 +116,48 @@ class AudioFile:
         length = min(PIECE_S * self.sample_rate_hz, max(1, MOST_VALUES // self.channels))
         while True:
             try:
-                with self._silence():
-                    block = self._file.read(length, dtype="float32", always_2d=True)
+                block = self._read(length)
             except (soundfile.SoundFileError, OSError) as error:
-                reason = f"damaged after {self.heard_s:.2f} s: {_reason(error)}"
-                raise AudioError(self.path, reason) from None
+                for block in self._before_damage(length):
+                    self.heard_samples += len(block)
+                    yield self._averaged(block)
+                raise self._damaged(_reason(error)) from None
             if not len(block):
                 return
             self.heard_samples += len(block)
             yield self._averaged(block)
+
+    def _before_damage(self, length: int) -> list[Samples]:
+        """What can be read of the next piece, of which the damage in it has taken all.
+
+        It comes from a file opened anew: not every decoder finds back from damage.
+        """
+        step = max(1, int(DAMAGE_S * self.sample_rate_hz))
+        blocks: list[Samples] = []
+        with contextlib.suppress(soundfile.SoundFileError, OSError):
+            self._file.close()
+            self._file = self._opened()
+            with self._silence():
+                self._file.seek(self.heard_samples)
+            for _ in range(0, length, step):
+                blocks.append(self._read(step))
+        return blocks
+
+    def _opened(self) -> soundfile.SoundFile:
+        with self._silence():
+            # Bytes, because soundfile cannot encode names that are not valid UTF-8.
+            return soundfile.SoundFile(
+                os.fspath(self.path) if os.name == "nt" else os.fsencode(self.path)
+            )
+
+    def _read(self, length: int) -> Samples:
+        """(at most length, channels); of no length at the end."""
+        with self._silence():
+            block: Samples = self._file.read(length, dtype="float32", always_2d=True)
+        return block
+
+    def _damaged(self, reason: str) -> AudioError:
+        return AudioError(self.path, f"damaged after {self.heard_s:.2f} s: {reason}")
 
     def _averaged(self, block: Samples) -> Samples:
         """(length, channels) -> (length,): the mean of the channels that hold a number."""
@@ -197,6 +233,13 @@ def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     if not head:
         raise AudioError(path, "empty file")
     return head
+
+
+def _is_cut_short(log: str) -> bool:
+    """By what libsndfile noted of a WAV or OGG, of which it reads what is there."""
+    promised = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
+    return cut_wav or "lacks an end-of-stream bit" in log
 
 
 def _reason(error: Exception) -> str:

@@ -167,13 +167,37 @@ def test_a_name_with_a_null_is_refused():
         AudioFile("a\0b.wav")
 
 
-def test_damage_says_where_it_begins(tmp_path):
+def test_what_comes_before_damage_is_heard_and_the_error_says_where_it_begins(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 12)
     soundfile.write(tmp_path / "a.flac", noise, 16_000)
     data = (tmp_path / "a.flac").read_bytes()
-    (tmp_path / "a.flac").write_bytes(data[: len(data) * 3 // 4])
-    with pytest.raises(AudioError, match=r"damaged after 8\.00 s: flac decoder lost sync"):
-        read(tmp_path / "a.flac")
+    zeros = bytes(len(data) - len(data) * 3 // 4)
+    for rest in (b"", zeros):  # cut, and damaged in a way from which a decoder does not find back
+        (tmp_path / "a.flac").write_bytes(data[: len(data) * 3 // 4] + rest)
+        heard: list[Samples] = []
+        with AudioFile(tmp_path / "a.flac") as audio:
+            with pytest.raises(AudioError, match=r"damaged after 8\.9\d s: flac decoder lost sync"):
+                heard.extend(audio.pieces())
+            assert audio.heard_samples == sum(map(len, heard))
+        x = np.concatenate(heard)
+        np.testing.assert_allclose(x, noise[: len(x)], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cut.wav", "cut.ogg"])
+def test_what_is_cut_short_is_damaged_once_it_was_heard(tmp_path, name):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 9)
+    soundfile.write(tmp_path / name, noise, 16_000)
+    data = (tmp_path / name).read_bytes()
+    for share, damage in ((4, None), (3, "damaged after")):
+        (tmp_path / name).write_bytes(data[: len(data) * share // 4])
+        with AudioFile(tmp_path / name) as audio:
+            assert sum(map(len, audio.pieces())) == audio.heard_samples > 0
+            if damage is None:
+                audio.check_heard()
+                continue
+            said = rf"damaged after {audio.heard_s:.2f} s: the file is cut short"
+            with pytest.raises(AudioError, match=said):
+                audio.check_heard()
 
 
 def test_resample_takes_empty_pieces():

@@ -77,6 +77,8 @@ def heard_recording(
         for event in events(cast("KeywordSpotter", sketch), path):
             if isinstance(event, Heard):
                 heard_s = event.heard_s
+                if not event.is_after:
+                    sketch.draw()
                 if heard_s > most_s:
                     raise TooLongError
                 on_heard(heard_s, promised_s)
@@ -97,7 +99,7 @@ def heard_recording(
 
 
 class Sketch:
-    """A spotter that also draws what it hears: peaks and scores, however long it is."""
+    """A spotter that can draw what it hears: peaks and scores, however long it is."""
 
     def __init__(self, spotter: "KeywordSpotter"):
         self._spotter = spotter
@@ -115,9 +117,14 @@ class Sketch:
         """Keywords that the next samples complete."""
         heard = self._hearing.push(samples)
         self.hears |= len(samples) > 0
-        self.peaks.push(np.stack([samples, -samples], axis=1))
-        self.scores.push(heard.smoothed)
+        self._latest = samples, heard.smoothed
         return heard.detections
+
+    def draw(self) -> None:
+        """Add what was pushed last to the curves."""
+        samples, smoothed = self._latest
+        self.peaks.push(np.stack([samples, -samples], axis=1))
+        self.scores.push(smoothed)
 
 
 def _ranked(shelf: Shelf, model: str, path: str) -> tuple[tuple[str, float], ...]:

@@ -1,5 +1,6 @@
 """The models that a page offers, by name: loaded when first asked for, shared by all visitors."""
 
+import contextlib
 import math
 import threading
 from pathlib import Path
@@ -80,9 +81,12 @@ class Shelf:
         """Compile what the first visitor would wait for."""
         import numpy as np
 
+        from sssm.weights import ModelFileError
+
         spotter = self.spotter(self.names[0])
         for rate in (44_100, 48_000):
-            spotter.stream(rate).push(np.zeros(rate // 10, np.int16))
+            with contextlib.suppress(ModelFileError):  # it hears another rate alone
+                spotter.stream(rate).push(np.zeros(rate // 10, np.int16))
 
 
 def thresholds(spotter: "KeywordSpotter") -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 `labels, thresholds, detector, sample_rate_hz, hop_samples, unit, states, modes, format_version,
 model, licence, training_data, accuracy`, and `clip_offset`, by which a whole recording is answered,
-and `cost`, which needs torch to be worked out.  A program needs nothing beside the file.
+`cost`, which needs torch to be worked out, and `checksum`, see `sssm.onnx.checksum`.  A program
+needs nothing beside the file.
 """
 
 import json
@@ -13,10 +14,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm.onnx.checksum import ZEROS
 from sssm.onnx.modes import Modes
 from sssm.onnx.state import Fill
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 UNITS = ("sample", "frame", "chunk")
 
 
@@ -72,18 +74,19 @@ class OnnxCard:
     cost: Mapping[str, int]
 
     def to_metadata(self) -> dict[str, str]:
-        """Strings for the file."""
+        """Strings for the file, and the place of its checksum."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {
             "format_version": FORMAT_VERSION,
             "states": [state._asdict() for state in self.states],
             "modes": self.modes.to_json() if self.modes else None,
+            "checksum": ZEROS,
         }
         return {key: json.dumps(value, separators=(",", ":")) for key, value in values.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """The card of a file.
+        """The card of a file whose checksum was right.
 
         Raises:
             ValueError: the metadata is not that of a file of this version.
@@ -97,18 +100,22 @@ class OnnxCard:
             raise ValueError("not a model of sssm: format_version is missing")
         if version != FORMAT_VERSION:
             raise ValueError(f"format version {version}, this program reads {FORMAT_VERSION}")
-        wanted = {field.name for field in fields(cls)}
+        wanted = {"checksum", *(field.name for field in fields(cls))}
         missing, unknown = wanted - values.keys(), values.keys() - wanted
         if missing:
             raise ValueError(f"its metadata is damaged: {min(missing)} is missing")
         if unknown:
             raise ValueError(f"its metadata is damaged: {min(unknown)} is unknown")
+        del values["checksum"]  # of the file, not of the model
         try:
             values["states"] = tuple(
                 StateTensor(**state | {"shape": tuple(state["shape"])})
                 for state in values["states"]
             )
-            values["modes"] = values["modes"] and Modes.from_json(values["modes"])
+            if values["modes"] is not None:
+                values["modes"] = Modes.from_json(values["modes"])
+            if not (values["labels"] and values["states"] and values["sample_rate_hz"] > 0):
+                raise ValueError("no labels, no states or no rate")
             values["labels"], values["clip_offset"] = (
                 tuple(values[name]) for name in ("labels", "clip_offset")
             )

@@ -2,6 +2,7 @@
 
 Decided here: how arrays get in and out without being made anew in every call, and how one file
 hears every rate.  The bank's matrices for a rate are worked out from the modes in its metadata.
+A damaged file is refused before the runtime sees it.
 """
 
 import itertools
@@ -20,6 +21,7 @@ from sssm.detector import FRAMES_HZ
 from sssm.engines.engine import Logits, Run, Scores, State, frames_within
 from sssm.engines.readings import cut
 from sssm.onnx.card import OnnxCard
+from sssm.onnx.checksum import check
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
 from sssm.weights import ModelFileError
 
@@ -99,7 +101,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     """The file, ready to run on one thread.
 
     Raises:
-        ModelFileError: there is no such file, or it is no ONNX model.
+        ModelFileError: there is no such file, it is damaged, or it is no ONNX model.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -107,12 +109,15 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     # Weights that are kept as int8 become float32 once, not in every call.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        # Bytes, so that a file cannot name others to be read.
-        return onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        data = path.read_bytes()
+        check(data)
     except OSError as error:
         raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    try:
+        # Bytes: those that were checked, and so that a file cannot name others to be read.
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has many, with no class in common
         reason = " ".join(str(error).split())[:120]
         raise ModelFileError(f"{path}: not a whole ONNX model ({reason})") from None

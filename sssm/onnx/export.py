@@ -16,6 +16,7 @@ from sssm.cost import cost
 from sssm.detector import DEFAULT_THRESHOLD, FRAMES_HZ, Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
+from sssm.onnx.checksum import sealed
 from sssm.onnx.graph import NEWEST_OPSET, OLDEST_OPSET, Graph
 from sssm.onnx.int8 import as_int8
 from sssm.onnx.model import ModelGraph, model_graph
@@ -93,7 +94,7 @@ def export_model(
     onnx.checker.check_model(proto, full_check=True)
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        unfinished.write_bytes(proto.SerializeToString())
+        unfinished.write_bytes(sealed(proto.SerializeToString()))
         tolerance = TOLERANCE_INT8 if wanted.int8 else TOLERANCE
         difference = verify(unfinished, onnx_card, model, tolerance)
         os.replace(unfinished, path)

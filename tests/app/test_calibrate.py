@@ -7,6 +7,7 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
+from app.calibrate import _Recordings
 from app.cli import cli
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
@@ -115,6 +116,31 @@ def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises,
     assert result.exit_code == 1
     assert "bad.wav" in result.stderr.splitlines()[-1]
     assert out.is_file()
+
+
+def test_a_word_at_the_very_end_counts_and_the_silence_after_it_is_no_time(cut_word):
+    spotter = KeywordSpotter.load("s4")
+    thresholds = {word: spotter.detector.thresholds[word] for word in spotter.keywords}
+    heard = _Recordings(spotter)
+    heard.listen([(str(cut_word), None), (str(cut_word), "left")])
+    assert [counts.sum() for counts in heard.count(thresholds)] == [1, 0]
+    assert heard.hours == 0.57 / 3_600
+
+
+def test_a_cut_file_and_one_of_a_rate_that_the_model_cannot_hear_are_told(
+    noises, fixed_rate_model, tmp_path
+):
+    (tmp_path / "talk").mkdir()
+    data = (noises / "a.wav").read_bytes()
+    (tmp_path / "talk" / "a.wav").write_bytes(data[: len(data) // 2])
+    (tmp_path / "talk" / "b.flac").write_bytes((noises / "deep/b.flac").read_bytes())
+    arguments = ["--negatives", tmp_path / "talk", "--out", tmp_path / "t.json"]
+    arguments = ["calibrate", "--model", fixed_rate_model, *arguments]
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert result.exit_code == 1
+    cut, slow = result.stderr.splitlines()[-2:]
+    assert cut.endswith("a.wav: damaged after 6.00 s: the file is cut short")
+    assert slow.startswith(f"{tmp_path / 'talk/b.flac'}: recorded at 8000 Hz; ")
 
 
 @pytest.mark.parametrize("make", ["nothing", "empty", "silent"])

@@ -92,6 +92,14 @@ def test_a_file_that_fails_costs_a_line_and_the_others_are_done(folder, model_fi
     ]
 
 
+def test_a_file_cut_short_is_no_answer_and_1(folder, model_file):
+    data = Path("in/b.wav").read_bytes()
+    Path("cut.wav").write_bytes(data[: len(data) // 2])
+    result = run("classify", "cut.wav", "--model", model_file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "cut.wav: damaged after 0.50 s: the file is cut short\n"
+
+
 def test_a_folder_without_audio_is_one_line(tmp_path, model_file):
     result = run("classify", tmp_path, "--model", model_file)
     assert (result.exit_code, result.stdout) == (1, "")

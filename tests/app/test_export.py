@@ -52,6 +52,7 @@ def test_eight_bits_say_what_they_cost(model_file, tmp_path):
         (["--sample-rate", "4000"], "8000 to 48000"),
         (["--opset", "11"], "opset must be"),
         (["--data", "."], "--data is for --quantize"),
+        (["--quantize", "--data", "/none/such"], "/none/such: no such folder"),
     ],
 )
 def test_wrong_usage_is_one_line(model_file, tmp_path, options, message):
@@ -66,6 +67,14 @@ def test_unknown_model_and_folder(model_file, tmp_path):
     assert sssm("nothing", tmp_path / "out.onnx").exit_code == 2
     result = sssm(model_file, tmp_path / "nowhere" / "out.onnx")
     assert (result.exit_code, "no such folder" in result.stderr) == (2, True)
+
+
+def test_a_folder_without_recordings_is_seen_before_the_work(model_file, tmp_path):
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out.onnx"
+    result = sssm(model_file, out, "--quantize", "--data", tmp_path / "empty")
+    assert (result.exit_code, result.stderr) == (2, f"{tmp_path / 'empty'}: no recordings\n")
+    assert not out.exists()
 
 
 def test_a_file_that_differs_is_a_failure(model_file, tmp_path, monkeypatch):

@@ -122,6 +122,43 @@ def test_a_recording_gives_what_the_stream_gives(folder, model, spotter):
     assert "; 0 overflows; real-time factor " in summary
 
 
+def test_a_word_at_the_very_end_is_heard_and_kept_without_the_silence(folder, cut_word):
+    for more in ([], ["--real-time"]):
+        result = run(Path("s4"), "--input", cut_word, "--json", "--save-detections", "kept", *more)
+        (event,) = events(result.stdout)
+        assert (event["keyword"], event["time_s"]) == ("left", 0.57)
+        assert result.stderr.splitlines()[-1].startswith("heard 0.6 s; 1 detection")
+    x, _ = soundfile.read(cut_word, dtype="int16")
+    kept, _ = soundfile.read(next(Path("kept").iterdir()), dtype="int16")
+    np.testing.assert_array_equal(kept, x[-len(kept) :])
+
+
+def test_a_model_of_one_rate_is_one_line(folder, fixed_rate_model, monkeypatch):
+    soundfile.write("slow.wav", chirps(1.0, 8_000), 8_000)
+    said = f"recorded at 8000 Hz; {fixed_rate_model}: hears 16000 Hz alone"
+    result = run(fixed_rate_model, "--input", "slow.wav")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"slow.wav: {said}")
+    monkeypatch.setattr("app.microphone.Microphone", lambda _: Pieces([], rate=8_000))
+    result = run(fixed_rate_model)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"a test: {said}")
+
+
+def test_a_recording_without_sound_or_cut_short_is_1(folder, model):
+    soundfile.write("zero.wav", np.zeros(0), 16_000)
+    soundfile.write("nan.wav", np.full(9_000, np.nan), 16_000, subtype="FLOAT")
+    Path("cut.wav").write_bytes(Path("chirps.wav").read_bytes()[:-6_400])
+    for name, said in (
+        ("zero.wav", "holds no samples"),
+        ("nan.wav", "every sample is NaN or infinite"),
+        ("cut.wav", "damaged after 2.90 s: the file is cut short"),
+    ):
+        result = run(model, "--input", name)
+        assert result.exit_code == 1
+        assert f"{name}: {said}" in result.stderr.splitlines()
+
+
 def test_lines_are_for_people(folder, model):
     result = run(model, "--input", "chirps.wav")
     first = result.stdout.splitlines()[0].split()
@@ -160,6 +197,7 @@ def test_options_of_the_detector_are_heeded(folder, model):
         (["--input", "chirps.wav", "--threshold", "loud"], "'loud' is no number"),
         (["--input", "chirps.wav", "--on-detection", "say 'it"], "no closing quotation"),
         (["--input", "chirps.wav", "--on-detection", " "], "an empty command"),
+        (["--input", "chirps.wav", "--on-detection", "/no/such it"], "/no/such: no such command"),
         (["--input", "chirps.wav", "--model", "none"], "none"),
         (["--input", "chirps.wav", "--thresholds", "none.json"], "none.json: no such file"),
     ],
@@ -251,7 +289,8 @@ def test_a_full_disk_costs_a_note_and_no_detection(folder, spotter, monkeypatch)
     assert len(screen.events) > 3
     assert listening.failed
     notes = [note for note in screen.notes if "not saved" in note]
-    assert notes == ["a detection was not saved: No space left on device"]
+    assert notes == ["clips: a detection was not saved: no space left on device"]
+    assert listening.summary.endswith(f"; {len(screen.events)} detections not saved")
 
 
 def test_what_could_not_be_written_whole_is_not_left(folder, monkeypatch):
@@ -332,14 +371,16 @@ def test_no_shell_reads_the_command(folder):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("./no-such-command", "cannot be started: no such file or directory"),
+        ("./gone", "cannot be started: no such file or directory"),
         ("false", "ended with 1"),
         ("sh -c 'kill -9 $$'", "was ended by signal 9"),
     ],
 )
 def test_a_command_that_fails_is_said_once(folder, command, said):
     notes: list[str] = []
+    Path("gone").touch(0o755)
     hook = Hook(command, notes.append)
+    Path("gone").unlink()
     for _ in range(3):
         hook.run(EVENT)
     hook.close()

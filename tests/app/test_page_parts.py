@@ -208,6 +208,21 @@ def test_a_clip_is_ranked(shelf):
     assert heard.peaks.max() == pytest.approx(np.abs(soundfile.read(clip_path("left"))[0]).max())
 
 
+def test_curves_end_where_the_recording_does(shelf, cut_word):
+    heard = heard_recording(shelf, "s4", 0.0, str(cut_word), 60, ignore)
+    assert [(event.keyword, event.time_s) for event in heard.events] == [("left", 0.57)]
+    assert (heard.duration_s, len(heard.scores), heard.score_s) == (0.57, 57, 0.01)
+    assert 0.57 <= len(heard.peaks) * heard.peak_s < 0.58
+
+
+def test_a_model_of_one_rate_on_the_page(fixed_rate_model, tmp_path):
+    shelf = Shelf(str(fixed_rate_model))
+    shelf.warm_up()
+    soundfile.write(tmp_path / "a.wav", np.zeros(8_000), 8_000)
+    heard = heard_recording(shelf, "frame", 0.0, str(tmp_path / "a.wav"), 60, ignore)
+    assert heard.message.startswith(f"recorded at 8000 Hz; {fixed_rate_model}: hears 16000 Hz")
+
+
 def test_files_that_cannot_be_heard(shelf, tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "words.txt").write_text("not audio")

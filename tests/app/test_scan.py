@@ -168,6 +168,39 @@ def test_a_file_cut_short_keeps_what_comes_before_and_is_listed(folder, model, n
     assert damage.startswith(f"{name}: damaged after ")
 
 
+def test_a_word_at_the_very_end_is_heard_and_no_later_than_that(cut_word):
+    assert not KeywordSpotter.load("s4").stream(16_000).push(soundfile.read(cut_word)[0])
+    result = scan(Path("s4"), cut_word, "--json")
+    (row,) = rows(result)
+    assert (row["keyword"], row["time_s"]) == ("left", 0.57)
+    assert result.stderr.startswith("heard 0.6 s")
+
+
+def test_damage_takes_nothing_that_comes_before_it(folder, model):
+    soundfile.write("a.flac", chirps(9.0, 16_000), 16_000)
+    whole = rows(scan(model, "a.flac", "--json"))
+    data = bytearray(Path("a.flac").read_bytes())
+    middle = len(data) * 5 // 8
+    data[middle:] = bytes(len(data) - middle)
+    Path("a.flac").write_bytes(data)
+    result = scan(model, "a.flac", "--json")
+    damaged_s = float(result.stderr.split(" s: ")[0].split()[-1])
+    assert 4.5 < damaged_s < 6.5
+    before = [row for row in whole if row["time_s"] < damaged_s]
+    assert any(row["time_s"] > 4 for row in before)
+    assert rows(result)[: len(before)] == before
+
+
+def test_a_model_of_one_rate_costs_a_line_for_each_file_of_another(folder, fixed_rate_model):
+    result = scan(fixed_rate_model, "in", "--threshold", "1")
+    assert result.exit_code == 1
+    first, second, summary = result.stderr.splitlines()
+    said = f"recorded at 22050 Hz; {fixed_rate_model}: hears 16000 Hz alone"
+    assert first.startswith(f"in/a/z.flac: {said}")
+    assert second.startswith("in/c.wav: recorded at 48000 Hz; ")
+    assert summary == "heard 9.0 s of 3 recordings: 0 events; 2 failures"
+
+
 @pytest.mark.parametrize("promised", [0x7FFF_FFFF, 0xFFFF_FFFF])
 def test_a_wav_that_never_knew_its_length_is_whole(folder, model, promised):
     data = bytearray(Path("in/c.wav").read_bytes())
@@ -285,7 +318,7 @@ def test_progress_and_detections_of_one_file(folder, spotter):
     """What the page shows too."""
     found = list(events(spotter, "in/b.wav"))
     heard = [item.heard_s for item in found if isinstance(item, Heard)]
-    assert heard == [4.0, 8.0, 9.0]
+    assert heard == [4.0, 8.0, 9.0, 9.0]  # the last is silence after it
     times = [item.time_s for item in found if not isinstance(item, Heard)]
     assert times == sorted(times)
     assert isinstance(found[-1], Heard)
@@ -313,8 +346,8 @@ def test_each_event_is_printed_and_in_the_file_before_the_next_piece_is_heard(
     monkeypatch.setattr(KeywordSpotter, "stream", stream)
     result = scan(model, "in/b.wav", "--out", "out.json")
     assert result.exit_code == 0
-    assert len(seen) == 3
-    assert 0 == seen[0] < seen[1] < seen[2]
+    assert len(seen) == 4  # with the silence after it
+    assert 0 == seen[0] < seen[1] < seen[2] <= seen[3]
 
 
 def interrupted_after(pieces: int, monkeypatch) -> None:
@@ -399,7 +432,7 @@ def environment() -> dict[str, str]:
 
 
 def test_a_closed_pipe_ends_in_silence_with_0_and_ends_its_processes(folder, model):
-    arguments = ["scan", *["in"] * 200, "--model", str(model), "--jobs", "2", "--out", "out.json"]
+    arguments = ["scan", *["in"] * 200, "--model", str(model), "--jobs", "2"]
     with subprocess.Popen(
         [sys.executable, "-m", "app.cli", *arguments],
         stdout=subprocess.PIPE,
@@ -411,7 +444,29 @@ def test_a_closed_pipe_ends_in_silence_with_0_and_ends_its_processes(folder, mod
         process.stdout.close()
         # The processes hold standard error open: it ends when they have.
         assert (process.stderr.read(), process.wait()) == ("", 0)
-    assert read("out.json")
+
+
+@pytest.mark.parametrize("place", ["a closed pipe", "/dev/full"])
+def test_the_scan_goes_on_into_the_file_when_nobody_takes_the_rows(folder, model, place):
+    if place == "/dev/full" and not Path(place).exists():
+        pytest.skip("this system has no disk that is always full")
+    whole = rows(scan(model, "in", "--json"))
+    if place == "/dev/full":
+        out = os.open(place, os.O_WRONLY)
+    else:
+        reader, out = os.pipe()
+        os.close(reader)
+    arguments = ["scan", "in", "--model", str(model), "--out", "out.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments], stdout=out, stderr=subprocess.PIPE,
+        text=True, env=environment(),
+    )  # fmt: skip
+    os.close(out)
+    assert read("out.json") == whole
+    *lines, summary = done.stderr.splitlines()
+    assert summary.startswith("heard 18.0 s of 3 recordings")
+    full = "standard output: no space left on device; the scan goes on into out.json"
+    assert (done.returncode, lines) == ((1, [full]) if place == "/dev/full" else (0, []))
 
 
 def test_ctrl_c_with_several_processes(folder, model):

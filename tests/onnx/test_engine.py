@@ -10,6 +10,7 @@ import pytest
 from sounds import chirps, sensitive
 
 from sssm.classifier import Classifier
+from sssm.onnx.checksum import ZEROS, sealed
 from sssm.onnx.engine import OnnxEngine, OnnxModel
 from sssm.onnx.export import Export, export_model
 from sssm.spotter import KeywordSpotter
@@ -184,10 +185,10 @@ def test_what_lies_beside_and_is_no_such_file_is_left_alone(files, tmp_path):
     other = onnx.load_from_string(files[2].read_bytes())
     (fingerprint_of,) = (entry for entry in other.metadata_props if entry.key == "model")
     fingerprint_of.value = '"0123456789abcdef"'
-    beside.write_bytes(other.SerializeToString())
+    beside.write_bytes(sealed(other.SerializeToString()))
     assert OnnxModel(both).frames is None
     beside.write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match=r"both\.frame\.onnx: not a whole ONNX model"):
+    with pytest.raises(ModelFileError, match=r"both\.frame\.onnx: not a whole model of sssm"):
         OnnxModel(both)
 
 
@@ -216,7 +217,12 @@ def test_no_torch_is_loaded(files):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "not a whole ONNX model"), (b"no model", "not a whole ONNX model"), (None, "no such")],
+    [
+        (b"", "not a whole model of sssm, its checksum is missing"),
+        (b"no model", "not a whole model of sssm, its checksum is missing"),
+        (sealed(b'\n\x08checksum\x12\x42"%s"' % ZEROS.encode()), "not a whole ONNX model"),
+        (None, "no such"),
+    ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, content, message):
     path = tmp_path / "damaged.onnx"
@@ -229,7 +235,7 @@ def test_a_damaged_file_is_one_line(tmp_path, content, message):
 
 
 def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
-    import onnx
+    """Written on purpose: the checksum is right."""
 
     def changed(key, value):
         model = onnx.load(files[1])
@@ -238,16 +244,21 @@ def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
                 model.metadata_props.remove(entry)
         if value is not None:
             model.metadata_props.add(key=key, value=value)
-        onnx.save(model, tmp_path / "changed.onnx")
+        (tmp_path / "changed.onnx").write_bytes(sealed(model.SerializeToString()))
         return tmp_path / "changed.onnx"
 
     for key, value, message in (
-        ("format_version", "3", "format version 3"),
+        ("format_version", "2", "format version 2"),
         ("format_version", None, "not a model of sssm"),
         ("labels", None, "labels is missing"),
         ("labels", "[", "not JSON"),
         ("more", "1", "more is unknown"),
         ("states", "[1]", "damaged"),
+        ("states", "[]", "no labels, no states or no rate"),
+        ("labels", "[]", "no labels, no states or no rate"),
+        ("sample_rate_hz", "0", "no labels, no states or no rate"),
+        ("sample_rate_hz", "null", "damaged"),
+        ("modes", "[]", "damaged"),
         ("detector", '{"release": 7}', "its detector is damaged"),
     ):
         with pytest.raises(ModelFileError, match=message):

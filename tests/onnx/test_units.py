@@ -1,5 +1,6 @@
 """Every unit of every kind of model against torch, and against the other units."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -13,9 +14,11 @@ from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.onnx import verify
 from sssm.onnx.card import OnnxCard
+from sssm.onnx.checksum import ZEROS, sealed
+from sssm.onnx.engine import read_card
 from sssm.onnx.export import Export, export_model
 from sssm.onnx.verify import VerificationError, scores_of
-from sssm.weights import ModelCard
+from sssm.weights import ModelCard, ModelFileError
 
 LABELS = ("_silence_", "_unknown_", "yes", "no")
 KINDS = {
@@ -133,7 +136,7 @@ def test_metadata_says_everything(tmp_path):
     assert set(metadata) == {
         "labels", "thresholds", "detector", "sample_rate_hz", "hop_samples", "unit", "states",
         "modes", "format_version", "model", "licence", "training_data", "accuracy", "clip_offset",
-        "cost",
+        "cost", "checksum",
     }  # fmt: skip
     facts = {key: json.loads(value) for key, value in metadata.items()}
     assert facts["labels"] == list(LABELS)
@@ -147,7 +150,69 @@ def test_metadata_says_everything(tmp_path):
     centre = model.front.centre_hz.tolist()
     np.testing.assert_allclose(facts["modes"]["centre_hz"], centre, rtol=1e-6)
     assert set(facts["modes"]) == {"centre_hz", "width_hz", "gain"}
-    assert card.to_metadata() == metadata
+    assert card.to_metadata() == metadata | {"checksum": f'"{ZEROS}"'}
+
+
+SEALED = [
+    {"unit": "sample", "sample_rate_hz": 8_000},
+    {"unit": "frame"},
+    {"unit": "chunk"},
+    {"unit": "chunk", "frames": 5, "int8": True},
+]
+
+
+@pytest.mark.parametrize("wanted", SEALED)
+def test_a_file_with_one_byte_changed_is_refused(tmp_path, wanted):
+    path, _, card, _ = written(tmp_path, **wanted)
+    assert read_card(path).to_metadata() == card.to_metadata()
+    whole = path.read_bytes()
+    graph = onnx.load_from_string(whole).graph
+    weights = max((w.raw_data for w in graph.initializer), key=len)
+    named = [0, whole.index(weights), len(whole) - 1]
+    named += [whole.index(b'"' + part) for part in (b"_silence_", b"release")]
+    checksum = whole.index(b"checksum")
+    named += range(checksum - 2, checksum + 76)  # its key, all of its digits, and their quotes
+    for at in (*named, *range(1, len(whole), len(whole) // 50)):
+        for flipped in (0x01, 0x20, 0xFF):  # 0x20: the other case of a letter
+            damaged = bytearray(whole)
+            damaged[at] ^= flipped
+            path.write_bytes(damaged)
+            with pytest.raises(ModelFileError, match="its checksum") as failure:
+                read_card(path)
+            assert str(failure.value).startswith(f"{path}: ")
+            assert "\n" not in str(failure.value)
+
+
+def test_a_file_of_another_length_is_refused(tmp_path):
+    path, *_ = written(tmp_path)
+    whole = path.read_bytes()
+    checksum = whole.index(b"checksum")
+    for changed in (whole[: checksum + 20], whole[:-1], whole + b"\0", whole[1:]):
+        path.write_bytes(changed)
+        with pytest.raises(ModelFileError, match="damaged, its checksum does not match"):
+            read_card(path)
+
+
+def test_a_file_without_a_checksum_is_refused(tmp_path):
+    path, *_ = written(tmp_path)
+    proto = onnx.load(path)
+    (checksum,) = (entry for entry in proto.metadata_props if entry.key == "checksum")
+    proto.metadata_props.remove(checksum)
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelFileError, match="its checksum is missing"):
+        read_card(path)
+    with pytest.raises(ValueError, match="its checksum is missing"):
+        sealed(path.read_bytes())
+
+
+def test_the_checksum_is_of_the_file_with_zeros_in_its_place(tmp_path):
+    """As a program in another language would work it out."""
+    path, _, _, session = written(tmp_path)
+    checksum = json.loads(session.get_modelmeta().custom_metadata_map["checksum"])
+    whole = path.read_bytes()
+    assert whole.count(checksum.encode()) == 1
+    zeros = whole.replace(checksum.encode(), b"0" * 64)
+    assert hashlib.sha256(zeros).hexdigest() == checksum
 
 
 @pytest.mark.parametrize(
