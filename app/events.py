@@ -92,35 +92,31 @@ def capped(detection: "Detection", end_s: float) -> "Detection":
     return detection._replace(start_s=start_s, time_s=time_s)
 
 
-def length_s(path: str | os.PathLike[str]) -> float:
-    """What the header promises, for a progress bar; 0 where there is none."""
-    return _header(path).length_s
+class Header(NamedTuple):
+    """What a recording promises before it is heard."""
+
+    length_s: float = 0.0  # 0 where nothing is promised
+    is_guess: bool = False  # an MP3 does not tell
+
+    def is_longer(self, most_s: float) -> bool:
+        """Whether it is surely longer than that."""
+        return self.length_s > most_s and not self.is_guess
 
 
-def is_longer(path: str | os.PathLike[str], most_s: float) -> bool:
-    """Whether the header says so; an MP3's does not tell."""
-    header = _header(path)
-    return header.length_s > most_s and not header.is_guess
-
-
-class _Header(NamedTuple):
-    length_s: float = 0.0
-    is_guess: bool = False
-
-
-def _header(path: str | os.PathLike[str]) -> _Header:
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """The header of a recording, of whatever there is at this path."""
     import soundfile
 
     from sssm.audio import QUIET_CONTAINERS
 
     if not os.path.isfile(path):  # a named pipe would wait for its writer
-        return _Header()
+        return Header()
     try:
         with open(path, "rb") as file:
             quiet = file.read(4) in QUIET_CONTAINERS
         if not quiet:  # MP3, whose decoder would write to the screen
-            return _Header(os.path.getsize(path) / MP3_BYTES_PER_S, is_guess=True)
+            return Header(os.path.getsize(path) / MP3_BYTES_PER_S, is_guess=True)
         info = soundfile.info(os.fspath(path) if os.name == "nt" else os.fsencode(path))
     except (soundfile.SoundFileError, TypeError, OSError, ValueError):
-        return _Header()
-    return _Header(info.duration if info.duration < LONGEST_S else 0.0)
+        return Header()
+    return Header(info.duration if info.duration < LONGEST_S else 0.0)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app.events import Heard, length_s
+from app.events import Heard, read_header
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,7 +34,7 @@ class _Bar(ScanProgress):
     def __init__(self, files: list[str], bar: "Progress"):
         super().__init__()
         self._bar = bar
-        self._lengths = [length_s(path) for path in files]
+        self._lengths = [read_header(path).length_s for path in files]
         self._total_s = sum(self._lengths)
         self._task = bar.add_task("scan", total=self._total_s)
 

@@ -46,7 +46,8 @@ class Positives:
             spans = _spans(session, said)
             best = np.array([_best(smoothed, span) for span in spans], int)
             truth = np.array([self.keywords.index(w.word) for w in said], int)
-            right += (best == truth).sum(), (_fresh(spotter, session, said) == truth).sum()
+            fresh = _fresh(spotter, session, said, spans)
+            right += (best == truth).sum(), (fresh == truth).sum()
             total += len(said)
             self.sessions.append(session._replace(samples=np.zeros(0, np.int16)))
         self.carried, self.fresh = (right / total).tolist()
@@ -200,12 +201,14 @@ def _spans(session: Session, said: Sequence[Said]) -> list[range]:
     return spans
 
 
-def _fresh(spotter: KeywordSpotter, session: Session, said: Sequence[Said]) -> NDArray[np.int64]:
+def _fresh(
+    spotter: KeywordSpotter, session: Session, said: Sequence[Said], spans: Sequence[range]
+) -> NDArray[np.int64]:
     """Number of the keyword with the highest score after each word, for streams without a past."""
     frames = round((LEAD_S + LONGEST_WORD_S + AFTER_S) * 100)
     first = [max(0, w.start // FRAME - round(LEAD_S * 100)) for w in said]
     clips = [session.samples[f * FRAME : (f + frames) * FRAME] for f in first]
-    spans, best = _spans(session, said), []
+    best = []
     for at in range(0, len(said), TOGETHER):
         some = slice(at, at + TOGETHER)
         for span, f, scores in zip(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.event_file import Event, EventFile
-from app.events import is_longer, length_s
+from app.events import read_header
 from app.page.limits import Limits
 from app.page.recording import Recording, heard_recording
 from app.page.shelf import Shelf
@@ -93,8 +93,9 @@ class Files:
         """Name the word in a recording: label, score, scores of all labels, duration_s."""
         with self._program(file) as path:
             most_s = 60.0 * self._limits.max_minutes
-            if is_longer(path, most_s):
-                raise ValueError(f"{length_s(path):.0f} s are too long for this server")
+            header = read_header(path)
+            if header.is_longer(most_s):
+                raise ValueError(f"{header.length_s:.0f} s are too long for this server")
             answer = self._shelf.classifier(model).classify(path, most_s)
         return {
             "label": answer.label, "score": answer.score, "scores": answer.scores,

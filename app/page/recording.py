@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.event_file import Event
-from app.events import Heard, events, is_longer, length_s
+from app.events import Heard, events, read_header
 from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.shelf import Shelf, thresholds
@@ -67,9 +67,9 @@ def heard_recording(
 
     spotter = shelf.spotter(model, sensitivity)
     name = os.path.basename(path)
-    promised_s = length_s(path)
-    if is_longer(path, most_s):
-        return Recording(path, name, f"{_minutes(promised_s)} long: {_limit(most_s)}")
+    header = read_header(path)
+    if header.is_longer(most_s):
+        return Recording(path, name, f"{_minutes(header.length_s)} long: {_limit(most_s)}")
     found: list[Event] = []
     heard_s, message, sketch = 0.0, "", Sketch(spotter)
     try:
@@ -81,7 +81,7 @@ def heard_recording(
                     sketch.draw()
                 if heard_s > most_s:
                     raise TooLongError
-                on_heard(heard_s, promised_s)
+                on_heard(heard_s, header.length_s)
             else:
                 found.append(Event(name, event.keyword, event.start_s, event.time_s, event.score))
     except AudioError as error:

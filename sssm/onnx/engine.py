@@ -166,8 +166,10 @@ class OnnxEngine:
     def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         place = frames_within(before, self._rate)
         frames = frames_within(before + x.shape[1], self._rate) - place
-        pieces, _ = cut(x, before, self._size, self._rate, READINGS_HZ)
-        audio = pieces.reshape(len(x), -1)
+        audio = x
+        if self._rate % READINGS_HZ:  # else all readings are full, as nearly always live
+            pieces, _ = cut(x, before, self._size, self._rate, READINGS_HZ)
+            audio = pieces.reshape(len(x), -1)
         if frames == 1 or (self._is_open and self._pattern == 1):
             return self._call(audio, frames, place % self._pattern, state, out)
         found: list[Run] = []

@@ -9,7 +9,7 @@ from page_server import clip_path, stream_of
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.events import is_longer
+from app.events import read_header
 from app.page.accounts import read_accounts
 from app.page.files import _Progress
 from app.page.fold import Fold
@@ -244,7 +244,7 @@ def test_a_header_that_lies_does_not_help(shelf, tmp_path):
     heard = heard_recording(shelf, "s4", 0.0, str(tmp_path / "long.mp3"), 5, ignore)
     assert heard.message.startswith("heard up to 0.1 min: this page hears 0.1 min")
     assert 5 < heard.duration_s < 9
-    assert not is_longer(tmp_path / "long.mp3", 5)
+    assert not read_header(tmp_path / "long.mp3").is_longer(5)
 
 
 def test_progress_of_nothing_is_no_share():
