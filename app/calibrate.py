@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.events import Heard, heard_out, stream_of
+from app.events import Heard, heard_out
 from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
@@ -113,9 +113,10 @@ class _Recordings:
         self, path: str, keyword: str | None, trace: "Trace", number: int, progress: ScanProgress
     ) -> None:
         from sssm.audio import AudioFile
+        from sssm.live import at_rate_of
 
         with AudioFile(path) as audio:
-            stream, before = stream_of(self.spotter, audio), self.hours
+            stream, before = at_rate_of(audio, self.spotter.stream), self.hours
             for samples, is_after in heard_out(audio):
                 trace.push(stream.push_scores(samples))
                 progress.put(number, Heard(audio.heard_s, audio.replaced_samples, is_after))
@@ -184,6 +185,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
 
 def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float) -> None:
     from sssm.calibration import EVENTS_MEASURABLE, measurable
+    from sssm.detector import DEFAULT_THRESHOLD
     from sssm.intervals import poisson_interval
 
     keywords, hours = heard.spotter.keywords, heard.hours
@@ -209,6 +211,13 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
         tell(
             f"{hours:.2f} h cannot tell {per_hour:g} false accepts an hour from none: the smallest"
             f" rate that they can measure is {least:.2g}; record more, or expect up to that"
+        )
+    own = heard.spotter.detector.thresholds
+    lower = [word for word in keywords if thresholds[word] < own.get(word, DEFAULT_THRESHOLD)]
+    if lower:
+        tell(
+            f"less sure than the model's own of {', '.join(lower)}: little in these recordings"
+            " sounds like them; where more does, expect more false accepts"
         )
     if false.sum() > per_hour * hours:
         tell(f"even at the highest thresholds there are more than {per_hour:g} an hour")

@@ -19,7 +19,8 @@ from app.terminal import say, shown, tell
 
 FRAME_S = 0.08
 LOWEST_DB = -60.0
-BAR_CELLS = 40
+BAR_CELLS, FEWEST_CELLS = 40, 4
+BESIDE_BAR = 11  # cells of a line that hold neither name nor bar
 MOST_BARS = 20
 LOUD_DB, CLIPPING_DB = -12.0, -1.0
 FALL, FALL_DB = 0.85, 3.0  # of a bar and of the level a picture, so that a peak can be seen
@@ -72,6 +73,7 @@ class Picture(Lines):
         self._drawn_s = -math.inf
         self._level_db = LOWEST_DB
         self._peaks: dict[str, float] = {}
+        self._cells = BAR_CELLS
 
     @property
     def wants_readings(self) -> bool:  # type: ignore[override]
@@ -95,9 +97,12 @@ class Picture(Lines):
         # With many keywords, those that are nearest to being heard.
         near = sorted(reading.scores, key=lambda row: -self._peaks[row[0]])[:MOST_BARS]
         width = max(len(name) for name in ["level", *(keyword for keyword, _, _ in near)])
+        self._cells = max(FEWEST_CELLS, min(BAR_CELLS, self._console.width - width - BESIDE_BAR))
         lines = [Text(shown(reading.heading), "dim"), self._level(width)]
         lines += [self._bar(*row, width=width) for row in reading.scores if row in near]
-        self._live.update(Text("\n").join(lines), refresh=True)
+        # A line that wrapped would push the others off the screen, picture by picture.
+        picture = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+        self._live.update(picture, refresh=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -117,19 +122,19 @@ class Picture(Lines):
     def _level(self, width: int) -> Text:
         db = self._level_db
         style = "red" if db > CLIPPING_DB else "yellow" if db > LOUD_DB else "green"
-        filled = round(BAR_CELLS * min(1.0, max(0.0, 1 - db / LOWEST_DB)))
-        bar = Text.assemble(("━" * filled, style), ("╌" * (BAR_CELLS - filled), "dim"))
+        filled = round(self._cells * min(1.0, max(0.0, 1 - db / LOWEST_DB)))
+        bar = Text.assemble(("━" * filled, style), ("╌" * (self._cells - filled), "dim"))
         return Text.assemble("level".ljust(width), "  ", bar, f"  {db:4.0f} dB")
 
     def _bar(self, keyword: str, score: float, threshold: float, *, width: int) -> Text:
         """Score as a bar, with a mark where the threshold is."""
         peak = self._peaks[keyword]
-        filled = round(BAR_CELLS * peak)
-        mark = min(BAR_CELLS - 1, int(BAR_CELLS * threshold))
+        filled = round(self._cells * peak)
+        mark = min(self._cells - 1, int(self._cells * threshold))
         heard = peak >= threshold
         cells = Text.assemble(
             ("━" * filled, "bold green" if heard else "blue"),
-            ("╌" * (BAR_CELLS - filled), "dim"),
+            ("╌" * (self._cells - filled), "dim"),
         )
         limit = ("┃", "bold green" if heard else "red")
         name = (shown(keyword).ljust(width), "bold" if heard else "")

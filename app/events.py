@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sssm.audio import AudioFile, Samples
     from sssm.detector import Detection
     from sssm.spotter import KeywordSpotter
-    from sssm.stream import Stream
 
 AFTER_S = 0.75  # of silence after a recording, in which its last word may still be heard
 LONGEST_S = 1e9  # some headers say "unknown" by the largest number they can hold
@@ -33,32 +32,18 @@ def events(
     """Detections as they are found, in the order of time, and every few seconds how far it is.
 
     Raises:
-        AudioError: the file cannot be read to its end, or holds no sound; what was found before
-            has been yielded.
+        AudioError: the file cannot be read to its end, holds no sound, or is at a rate that the
+            model cannot hear; what was found before has been yielded.
     """
     from sssm.audio import AudioFile
+    from sssm.live import at_rate_of
 
     with AudioFile(path) as audio:
-        stream = stream_of(spotter, audio)
+        stream = at_rate_of(audio, spotter.stream)
         for samples, is_after in heard_out(audio):
             for detection in stream.push(samples):
                 yield capped(detection, audio.heard_s)
             yield Heard(audio.heard_s, audio.replaced_samples, is_after)
-
-
-def stream_of(spotter: "KeywordSpotter", audio: "AudioFile") -> "Stream":
-    """A new stream for a recording.
-
-    Raises:
-        AudioError: the model cannot hear its rate.
-    """
-    from sssm.audio import AudioError
-    from sssm.weights import ModelFileError
-
-    try:
-        return spotter.stream(audio.stream_rate_hz)
-    except ModelFileError as error:
-        raise AudioError(audio.path, f"recorded at {audio.sample_rate_hz} Hz; {error}") from None
 
 
 def heard_out(audio: "AudioFile") -> Iterator[tuple["Samples", bool]]:

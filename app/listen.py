@@ -21,8 +21,15 @@ Device = Annotated[
     typer.Option(metavar="INDEX|NAME", help="Microphone, by its index, name or part of its name."),
 ]
 Input = Annotated[
-    str | None, typer.Option("--input", metavar="FILE", help="A recording, not the microphone.")
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="FILE",
+        help="A recording, not the microphone; - for what a program writes to standard input "
+        "(WAV, AU or OGG).",
+    ),
 ]
+PIPE = "-"
 
 
 def listen(
@@ -52,8 +59,8 @@ def listen(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Spot keywords in what the microphone hears, until Ctrl-C."""
-    if real_time and input_file is None:
-        _refuse("--real-time is for --input")
+    if real_time and input_file in (None, PIPE):
+        _refuse("--real-time is for --input with a file")
     with native_messages_hidden():
         if list_devices:
             _list_devices(as_json=as_json)
@@ -93,12 +100,15 @@ def open_source(device: str | None, input_file: str | None, *, real_time: bool) 
     """
     from app.devices import MicrophoneError
     from app.microphone import Microphone
+    from app.pipe import PipedSource
     from app.sources import RecordingSource
     from sssm.audio import AudioError
 
     if device is not None and input_file is not None:
         _refuse("--device and --input: listen to one of them")
     try:
+        if input_file == PIPE:
+            return PipedSource()
         if input_file is not None:
             return RecordingSource(input_file, real_time=real_time)
         return Microphone(device)

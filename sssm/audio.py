@@ -65,7 +65,7 @@ class AudioFile:
         try:
             self._file = self._opened()
         except (soundfile.SoundFileError, TypeError, OSError) as error:
-            raise AudioError(path, f"not audio that can be read: {_reason(error)}") from None
+            raise AudioError(path, f"not audio that can be read: {reason_of(error)}") from None
         self.sample_rate_hz = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.heard_samples = 0
@@ -121,7 +121,7 @@ class AudioFile:
                 for block in self._before_damage(length):
                     self.heard_samples += len(block)
                     yield self._averaged(block)
-                raise self._damaged(_reason(error)) from None
+                raise self._damaged(reason_of(error)) from None
             if not len(block):
                 return
             self.heard_samples += len(block)
@@ -242,7 +242,8 @@ def _is_cut_short(log: str) -> bool:
     return cut_wav or "lacks an end-of-stream bit" in log
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What libsndfile or the system says of a recording, without its decoration."""
     if not isinstance(error, soundfile.LibsndfileError):
         return "format not recognised"  # soundfile asks for the rate of headerless files
     reason = error.error_string.removeprefix("Error : ").strip().rstrip(".")

@@ -14,7 +14,8 @@ import numpy as np
 
 from sssm.audio import AudioError, AudioFile, Samples
 from sssm.clip import clip_scores
-from sssm.live import LiveModel, live, load_live
+from sssm.engines.engine import Engine
+from sssm.live import LiveModel, at_rate_of, live, load_live
 from sssm.weights import ModelFileError
 
 if TYPE_CHECKING:
@@ -70,10 +71,13 @@ class Classifier:
             most_s: seconds that it may be long.
 
         Raises:
-            AudioError: the file cannot be read to its end, holds no sound, or is longer.
+            AudioError: the file cannot be read to its end, holds no sound, is longer, or is at a
+                rate that the model cannot hear.
+            ModelFileError: the answer is no number, for which only the weights can be blamed.
         """
         with AudioFile(path) as audio:
-            scores = self.scores(_at_most(audio, most_s), audio.stream_rate_hz)
+            engine = at_rate_of(audio, self._engine_at)
+            scores = self._scores(engine, _at_most(audio, most_s), audio.stream_rate_hz)
             audio.check_heard()
             return Answer(
                 label=max(scores, key=scores.__getitem__),
@@ -92,7 +96,11 @@ class Classifier:
             ModelFileError: the answer is no number, for which only the weights can be blamed; or
                 the file hears another rate alone.
         """
-        engine = self._engine_at(sample_rate_hz)
+        return self._scores(self._engine_at(sample_rate_hz), pieces, sample_rate_hz)
+
+    def _scores(
+        self, engine: Engine, pieces: Iterable[Samples], sample_rate_hz: int
+    ) -> dict[str, float]:
         with np.errstate(invalid="ignore", over="ignore"):
             scores = clip_scores(engine, self._clip_offset, pieces, sample_rate_hz).tolist()
         if not all(map(math.isfinite, scores)):

@@ -9,11 +9,19 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from sssm.audio import AudioError, AudioFile
 from sssm.engines import engine_for
 from sssm.engines.engine import Engine
-from sssm.weights import ModelCard, fingerprint, load_model, named_file, shipped_models
+from sssm.weights import (
+    ModelCard,
+    ModelFileError,
+    fingerprint,
+    load_model,
+    named_file,
+    shipped_models,
+)
 
 if TYPE_CHECKING:
     from sssm.model import KeywordModel
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
 ONNX = ".onnx"
 KEPT_RATES = 8  # engines of so many rates: a folder may hold recordings at any number of them
+T = TypeVar("T")
 
 
 class LiveModel(NamedTuple):
@@ -101,6 +110,18 @@ def live(network: "KeywordModel") -> LiveModel:
     """A model of torch that listens, by the fastest engine there is for it."""
     offset = tuple(network.clip.offset.tolist())
     return LiveModel(_kept(functools.partial(engine_for, network)), network.config.labels, offset)
+
+
+def at_rate_of(audio: AudioFile, made_at: Callable[[int], T]) -> T:
+    """What hears a recording: an engine or a stream, by what makes one for a rate.
+
+    Raises:
+        AudioError: the model cannot hear its rate.
+    """
+    try:
+        return made_at(audio.stream_rate_hz)
+    except ModelFileError as error:
+        raise AudioError(audio.path, f"recorded at {audio.sample_rate_hz} Hz; {error}") from None
 
 
 def _kept(engine_at: Callable[[int], Engine]) -> Callable[[int], Engine]:

@@ -106,6 +106,19 @@ def test_with_recordings_of_words_it_says_what_is_missed(
     assert live_detections(nervous_model, content["thresholds"], noises) == 0
 
 
+def test_quiet_recordings_are_not_taken_for_everything(noises, tmp_path):
+    out = tmp_path / "t.json"
+    arguments = ["calibrate", "--negatives", noises, "--out", out]
+    arguments += ["--false-accepts-per-hour", "500"]  # some three may be false here
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert result.exit_code == 0
+    spotter = KeywordSpotter.load("s4")
+    chosen = read_thresholds(out, fingerprint=spotter.fingerprint)
+    lower = [k for k in spotter.keywords if chosen[k] < spotter.detector.thresholds[k]]
+    assert lower
+    assert f"less sure than the model's own of {', '.join(lower)}: " in result.stderr
+
+
 def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises, tmp_path):
     folder = tmp_path / "mixed"
     folder.mkdir()

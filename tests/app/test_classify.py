@@ -75,6 +75,16 @@ def test_top_cuts_the_table_but_not_the_json(folder, model_file):
     assert json.loads(both) == best
 
 
+def test_a_model_of_one_rate_answers_the_files_that_it_can(folder, fixed_rate_model):
+    sound(folder / "in/a/slow.wav", rate=8_000)
+    result = run("classify", "in", "--model", fixed_rate_model, "--json")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 4
+    said = f"in/a/slow.wav: recorded at 8000 Hz; {fixed_rate_model}: hears 16000 Hz alone"
+    assert result.stderr.startswith(said)
+    assert result.stderr.count("\n") == 1
+
+
 def test_rows_are_aligned_and_plain(folder, model_file):
     lines = run("classify", "in", "--model", model_file).stdout.splitlines()
     assert len({line.rindex(" ") for line in lines}) == 1

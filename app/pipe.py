@@ -1,0 +1,95 @@
+"""Sound that another program writes to standard input, heard as it comes.
+
+WAV, AU and OGG can be read so; other formats need a file, because their readers go back in it.
+"""
+
+import queue
+import sys
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from app.events import AFTER_S
+from app.sources import NOTHING, PIECE_S, WAIT_S, Piece
+from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, reason_of
+
+NAME = "standard input"
+PIECES_AHEAD = 100  # a second: a program that writes faster than we hear waits
+
+
+class _Opened(NamedTuple):
+    sample_rate_hz: int
+
+
+class PipedSource:
+    """Standard input in place of a microphone.
+
+    A thread reads it, since a read that waits for a program to write cannot be interrupted.
+
+    Raises:
+        AudioError: here or in `read`: it is closed, a terminal, no audio, damaged, or holds no
+            sound.
+    """
+
+    name = NAME
+    live = True
+
+    def __init__(self) -> None:
+        if sys.stdin is None or sys.stdin.closed:
+            raise AudioError(NAME, "closed, so there is nothing to hear")
+        if sys.stdin.isatty():
+            raise AudioError(NAME, "a terminal; pipe sound into it, as `arecord -t wav |` does")
+        self._came: queue.Queue[_Opened | Samples | AudioError] = queue.Queue(PIECES_AHEAD)
+        threading.Thread(target=self._read_all, daemon=True).start()
+        first = self._came.get()
+        if isinstance(first, AudioError):
+            raise first
+        assert isinstance(first, _Opened)
+        self.sample_rate_hz = first.sample_rate_hz
+        self._heard = False
+        self._is_over = False
+
+    def start(self) -> None:
+        """Nothing: what was written before is part of the sound."""
+
+    def read(self) -> Piece | None:
+        if self._is_over:
+            return None
+        try:
+            came = self._came.get(timeout=WAIT_S)
+        except queue.Empty:
+            return NOTHING
+        if isinstance(came, AudioError):
+            raise came
+        assert isinstance(came, np.ndarray)
+        if len(came):
+            fresh, self._heard = not self._heard, True
+            return Piece(came, fresh=fresh)
+        if not self._heard:
+            raise AudioError(NAME, "holds no samples")
+        self._is_over = True
+        return Piece(np.zeros(round(AFTER_S * self.sample_rate_hz), np.float32), is_after=True)
+
+    def close(self) -> None:
+        """Nothing: the descriptor is the program's."""
+
+    def _read_all(self) -> None:
+        """Pieces as they come; one without samples, or what went wrong, is the last."""
+        try:
+            with soundfile.SoundFile(sys.stdin.fileno(), closefd=False) as file:
+                low, high = READABLE_RATES_HZ
+                if not low <= file.samplerate <= high:
+                    reason = f"{file.samplerate} Hz; rates from {low} to {high} are heard"
+                    self._came.put(AudioError(NAME, reason))
+                    return
+                self._came.put(_Opened(file.samplerate))
+                length = max(1, int(PIECE_S * file.samplerate))
+                while True:
+                    piece = file.read(length, dtype="float32", always_2d=True)
+                    self._came.put(piece)
+                    if not len(piece):
+                        return
+        except (soundfile.SoundFileError, TypeError, OSError) as error:
+            self._came.put(AudioError(NAME, f"not audio that can be read: {reason_of(error)}"))

@@ -1,0 +1,140 @@
+"""`sssm listen --input -`: sound from another program, as it writes it."""
+
+import io
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sssm.spotter import KeywordSpotter
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "assets" / "demo.wav"
+LIMIT_S = 60
+
+
+@contextmanager
+def listening(*options: str, stdin: int = subprocess.PIPE) -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-m", "app.cli", "listen", "--input", "-", "--json", *options]
+    process = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def heard(data: bytes, *options: str) -> tuple[int, list[dict], list[str]]:
+    """Exit code, events and notes, of what is written at once."""
+    with listening(*options) as process:
+        out, notes = process.communicate(data, LIMIT_S)
+    events = [json.loads(line) for line in out.splitlines()]
+    return process.returncode, events, notes.decode().splitlines()
+
+
+def as_file(x: np.ndarray, rate: int, kind: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, x, rate, format=kind)
+    return file.getvalue()
+
+
+def endless_wav(rate: int) -> bytes:
+    """What a program writes that cannot know how long it will go on: 16 bits, one channel."""
+    unknown = 0xFFFF_FFFF
+    form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return (
+        b"RIFF" + struct.pack("<I", unknown) + b"WAVEfmt " + form
+        + b"data" + struct.pack("<I", unknown)
+    )  # fmt: skip
+
+
+def test_a_word_is_heard_while_the_writer_goes_on_and_ctrl_c_ends_it():
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    with listening() as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(endless_wav(rate) + x.tobytes())
+        process.stdin.flush()
+        event = json.loads(process.stdout.readline())
+        assert event["keyword"] == "yes"
+        process.send_signal(signal.SIGINT)
+        code = process.wait(LIMIT_S)  # though the writer has neither written more nor ended
+        assert code == 130
+        assert process.stderr is not None
+        assert "; 1 detection (yes 1); " in process.stderr.read().decode().splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AU", "OGG"])
+def test_it_is_what_the_stream_gives(kind):
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    data = as_file(np.stack([x, x], axis=1), rate, kind)
+    code, events, notes = heard(data)
+    y, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    (expected,) = KeywordSpotter.load("s4").stream(rate).push(y)
+    assert (code, len(events)) == (0, 1)
+    assert events[0]["keyword"] == expected.keyword
+    assert events[0]["time_s"] == pytest.approx(expected.time_s, abs=1e-6)
+    assert notes[0] == "listening to standard input at 16000 Hz; Ctrl-C ends it"
+
+
+def test_a_word_at_the_end_is_heard_out(cut_word):
+    _, events, notes = heard(cut_word.read_bytes())
+    assert [(event["keyword"], event["time_s"]) for event in events] == [("left", 0.57)]
+    assert notes[-1].startswith("heard 0.6 s; 1 detection")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "not audio that can be read: format not recognised"),
+        (b"no audio " * 99, "not audio that can be read: format not recognised"),
+        (endless_wav(16_000), "holds no samples"),
+        (endless_wav(1) + bytes(99), "1 Hz; rates from 2000 to 1000000 are heard"),
+    ],
+)
+def test_what_is_no_sound_is_one_line(data, said):
+    code, events, notes = heard(data)
+    assert (code, events) == (1, [])
+    assert notes[-1] == f"standard input: {said}"
+
+
+def test_a_terminal_and_a_closed_one_are_refused():
+    other, terminal = pty.openpty()
+    try:
+        with listening(stdin=terminal) as process:
+            _, notes = process.communicate(timeout=LIMIT_S)
+    finally:
+        os.close(other)
+        os.close(terminal)
+    assert process.returncode == 1
+    assert notes.decode().startswith("standard input: a terminal; pipe sound into it")
+    command = f"exec '{sys.executable}' -m app.cli listen --input - <&-"
+    closed = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert closed.returncode == 1
+    assert closed.stderr == "standard input: closed, so there is nothing to hear\n"
+
+
+def test_no_faster_than_recorded_is_for_files():
+    code, _, notes = heard(b"", "--real-time")
+    assert (code, notes) == (2, ["--real-time is for --input with a file"])
+
+
+def test_a_writer_that_is_fast_waits_and_nothing_is_lost():
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    code, events, notes = heard(endless_wav(rate) + np.tile(x, 30).tobytes())
+    assert (code, len(events)) == (0, 30)
+    assert notes[-1].startswith("heard 30.0 s; 30 detections (yes 30); 0 overflows")
