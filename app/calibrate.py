@@ -11,6 +11,7 @@ from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
 from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, tell
+from sssm.reason import reason_of
 
 if TYPE_CHECKING:
     from sssm.calibration import Counts
@@ -60,8 +61,7 @@ def calibrate(
         try:
             write_thresholds(place, thresholds, fingerprint=spotter.fingerprint)
         except OSError as error:
-            reason = (error.strerror or "cannot be written").lower()
-            heard.failures.append(f"{out}: {reason}, so the thresholds are only printed")
+            heard.failures.append(f"{out}: {reason_of(error)}, so the thresholds are only printed")
         _report(heard, thresholds, false_accepts_per_hour)
         _draw(heard, thresholds, false_accepts_per_hour, picture)
     for line in heard.failures:
@@ -252,6 +252,6 @@ def _draw(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float, 
     except ModuleNotFoundError:
         tell("no picture of the curve: matplotlib is not installed")
     except OSError as error:
-        heard.failures.append(f"{png}: {(error.strerror or 'cannot be written').lower()}")
+        heard.failures.append(f"{png}: {reason_of(error)}")
     else:
         say(f"curve: {png}")

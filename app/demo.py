@@ -9,6 +9,7 @@ import typer
 
 from app.spotting import Model, load_spotter
 from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+from sssm.reason import reason_of
 
 ACCOUNTS = "SSSM_AUTH"  # environment variable
 INSTALL = "the page needs more packages: pip install 'sssm[web]'"
@@ -48,7 +49,7 @@ def demo(
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             _fail(f"port {port} is in use: choose another one with --port")
-        _fail(f"{host}:{port}: {(error.strerror or str(error)).lower()}")
+        _fail(f"{host}:{port}: {reason_of(error)}")
     with listening:
         load_spotter(model, None, None, None)  # says in one line what is wrong with it
         limits = Limits(max_visitors, max_upload_mb, max_minutes)
@@ -68,8 +69,8 @@ def _accounts(file: str | None) -> dict[str, str]:
         try:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text in UTF-8"
-            tell(f"{source}: {reason.lower()}")
+            reason = reason_of(error) if isinstance(error, OSError) else "not text in UTF-8"
+            tell(f"{source}: {reason}")
             raise typer.Exit(WRONG_USAGE) from None
     elif text is not None:
         source = ACCOUNTS

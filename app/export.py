@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+from sssm.reason import reason_of
 
 if TYPE_CHECKING:
     from sssm.model import KeywordModel
@@ -59,6 +60,8 @@ def export(
         )  # fmt: skip
         if not out.parent.is_dir():
             raise ValueError(f"{out.parent}: no such folder")
+        if out.is_dir():
+            raise ValueError(f"{out}: a folder, not a file")
         path = find_model(model)
         network, card = load_model(path)
         recordings = None if data is None else _recordings(data, card.labels)
@@ -68,6 +71,9 @@ def export(
             lines.append(_cost(out, network, written, recordings))
     except VerificationError as error:
         tell(f"{out}: not written, {error}")
+        raise typer.Exit(INPUT_FAILED) from None
+    except OSError as error:
+        tell(f"{out}: not written, {reason_of(error)}")
         raise typer.Exit(INPUT_FAILED) from None
     except (ModelFileError, ValueError) as error:
         tell(str(error))
@@ -110,7 +116,7 @@ def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]
     from sssm.audio import find_recordings
     from sssm.detector import UNKNOWN
 
-    names = find_recordings(folder, lambda error: tell(f"{error.filename}: {error.strerror}"))
+    names = find_recordings(folder, lambda error: tell(f"{error.filename}: {reason_of(error)}"))
     found = [(folder / name, (folder / name).parent.name) for name in names]
     if not found:
         raise ValueError(f"{folder}: no recordings")

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from sssm.reason import reason_of
+
 MOST_AT_ONCE = 32  # commands that never end must not fill the machine
 PATIENCE_S = 2.0  # at the end
 
@@ -54,7 +56,7 @@ class Hook:
                 stderr=_standard_error(), env={**os.environ, **variables}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            self._fail("start", f"cannot be started: {(error.strerror or str(error)).lower()}")
+            self._fail("start", f"cannot be started: {reason_of(error)}")
             return
         self._running.append(process)
         assert process.stdin is not None

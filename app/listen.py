@@ -10,6 +10,7 @@ import typer
 from app.ending import asked_to_end, native_messages_hidden, reader_watch
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
 from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
+from sssm.reason import reason_of
 
 if TYPE_CHECKING:
     from app.display import Lines
@@ -80,7 +81,7 @@ def listen(
         try:
             clips = None if save_detections is None else Clips(save_detections)
         except OSError as error:
-            _fail(f"{save_detections}: {(error.strerror or str(error)).lower()}")
+            _fail(f"{save_detections}: {reason_of(error)}")
         with closing(open_source(device, input_file, real_time=real_time)) as source:
             try:
                 listener = Listener(

@@ -19,6 +19,7 @@ from app.terminal import aligned, shown
 from sssm.audio import Samples
 from sssm.detector import DEFAULT_THRESHOLD, Detection
 from sssm.hearing import Health, mono
+from sssm.reason import reason_of
 from sssm.spotter import KeywordSpotter
 
 SILENT_S = 3.0  # of nothing but zeros, after which a microphone is said to be mute
@@ -187,8 +188,8 @@ class Listener:
             except OSError as error:  # that one is given up, and there may be more
                 self.failed = True
                 self._unsaved += 1
-                reason = (error.strerror or str(error)).lower()
-                self._note("clip", f"{self._clips.folder}: a detection was not saved: {reason}")
+                where = self._clips.folder
+                self._note("clip", f"{where}: a detection was not saved: {reason_of(error)}")
 
     def _warn(self, x: Samples, wrong: Health) -> None:
         self._clipped += wrong.clipped_samples

@@ -13,7 +13,7 @@ import soundfile
 
 from app.events import AFTER_S
 from app.sources import NOTHING, PIECE_S, WAIT_S, Piece
-from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, reason_of
+from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, decoder_reason
 
 NAME = "standard input"
 PIECES_AHEAD = 100  # a second: a program that writes faster than we hear waits
@@ -92,4 +92,4 @@ class PipedSource:
                     if not len(piece):
                         return
         except (soundfile.SoundFileError, TypeError, OSError) as error:
-            self._came.put(AudioError(NAME, f"not audio that can be read: {reason_of(error)}"))
+            self._came.put(AudioError(NAME, f"not audio that can be read: {decoder_reason(error)}"))

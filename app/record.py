@@ -11,6 +11,7 @@ import typer
 from app.ending import Ending, asked_to_end, native_messages_hidden, reader_watch
 from app.listen import Device, Input, open_source
 from app.terminal import INPUT_FAILED, WRONG_USAGE, shown, tell
+from sssm.reason import reason_of
 
 if TYPE_CHECKING:
     from app.display import Lines
@@ -101,7 +102,7 @@ class Session:
         except BrokenPipeError:  # nobody reads which takes there are, which is no failure
             raise
         except OSError as error:
-            self._screen.note(f"{self._folder}: {(error.strerror or str(error)).lower()}")
+            self._screen.note(f"{self._folder}: {reason_of(error)}")
             return True
         return self._faults >= MOST_FAULTS or self._saved == 0
 

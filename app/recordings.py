@@ -2,6 +2,8 @@
 
 import os
 
+from sssm.reason import reason_of
+
 
 def listed(paths: list[str]) -> tuple[list[str], list[str]]:
     """Files in the order of the arguments, folders replaced by what they hold; and the failures.
@@ -14,7 +16,7 @@ def listed(paths: list[str]) -> tuple[list[str], list[str]]:
     failures: list[str] = []
 
     def unlistable(error: OSError) -> None:
-        failures.append(f"{error.filename}: {(error.strerror or 'cannot be listed').lower()}")
+        failures.append(f"{error.filename}: {reason_of(error)}")
 
     for path in paths:
         if not os.path.isdir(path):

@@ -21,6 +21,7 @@ from app.progress import progress_of
 from app.recordings import listed
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
 from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, forget_output, say, shown, tell
+from sssm.reason import reason_of
 
 if TYPE_CHECKING:
     from sssm.audio import AudioError
@@ -155,7 +156,9 @@ class _Report:
                 raise
             forget_output()
             if not isinstance(error, BrokenPipeError):  # which is how a reader leaves
-                tell(f"standard output: {_reason(error)}; the scan goes on into {self._file.path}")
+                tell(
+                    f"standard output: {reason_of(error)}; the scan goes on into {self._file.path}"
+                )
                 self.failed = True
 
     def _written(self, write: Callable[[], None]) -> None:
@@ -164,7 +167,7 @@ class _Report:
             write()
         except OSError as error:
             assert self._file is not None
-            tell(f"--out {self._file.path}: {_reason(error)}; it ends here, the scan goes on")
+            tell(f"--out {self._file.path}: {reason_of(error)}; it ends here, the scan goes on")
             self._file, self.failed = None, True
 
 
@@ -253,7 +256,7 @@ def _opened(out: str | None) -> Iterator[EventFile | None]:
     try:
         file = EventFile(out)
     except OSError as error:
-        tell(f"--out {out}: {_reason(error)}")
+        tell(f"--out {out}: {reason_of(error)}")
         raise typer.Exit(INPUT_FAILED) from None
     with closing(file):
         yield file
@@ -283,10 +286,6 @@ def _row(event: Event, widths: tuple[int, int]) -> str:
     return aligned(
         [shown(event.path), keyword, *times, f"{event.score:.3f}"], [path_width, *[0] * 4]
     )
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or "cannot be written").lower()
 
 
 def _counted(number: int, thing: str) -> str:

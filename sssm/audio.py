@@ -19,6 +19,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sssm.reason import reason_of
+
 Samples = NDArray[np.float32]
 
 SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wave")
@@ -65,7 +67,7 @@ class AudioFile:
         try:
             self._file = self._opened()
         except (soundfile.SoundFileError, TypeError, OSError) as error:
-            raise AudioError(path, f"not audio that can be read: {reason_of(error)}") from None
+            raise AudioError(path, f"not audio that can be read: {decoder_reason(error)}") from None
         self.sample_rate_hz = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.heard_samples = 0
@@ -121,7 +123,7 @@ class AudioFile:
                 for block in self._before_damage(length):
                     self.heard_samples += len(block)
                     yield self._averaged(block)
-                raise self._damaged(reason_of(error)) from None
+                raise self._damaged(decoder_reason(error)) from None
             if not len(block):
                 return
             self.heard_samples += len(block)
@@ -228,8 +230,8 @@ def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a name with a null in it
         if isinstance(error, AudioError):
             raise
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise AudioError(path, str(reason).lower()) from None
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
+        raise AudioError(path, reason) from None
     if not head:
         raise AudioError(path, "empty file")
     return head
@@ -242,7 +244,7 @@ def _is_cut_short(log: str) -> bool:
     return cut_wav or "lacks an end-of-stream bit" in log
 
 
-def reason_of(error: Exception) -> str:
+def decoder_reason(error: Exception) -> str:
     """What libsndfile or the system says of a recording, without its decoration."""
     if not isinstance(error, soundfile.LibsndfileError):
         return "format not recognised"  # soundfile asks for the rate of headerless files

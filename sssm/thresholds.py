@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sssm.reason import reason_of
+
 FORMAT_VERSION = 1
 
 
@@ -26,7 +28,7 @@ def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[s
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ThresholdsError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise ThresholdsError(f"{path}: {reason_of(error)}") from None
     except (ValueError, RecursionError):
         raise ThresholdsError(f"{path}: not a file of thresholds (no JSON)") from None
     if not isinstance(content, dict) or set(content) != {"format_version", "model", "thresholds"}:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm.audio import AudioError, AudioFile, resample
+from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
 from training.speech_commands import Recording
@@ -103,8 +104,8 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
         try:
             lengths = _decode(root, entries, audio, table, digest)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ValueError(f"{root / CACHE}: cannot be written ({reason})") from None
+            where = root / CACHE
+            raise ValueError(f"{where}: cannot be written ({reason_of(error)})") from None
     starts = np.cumsum([0, *lengths]).tolist()
     entries = [
         replace(entry, start=start, length=length)
@@ -141,7 +142,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except OSError as error:
-        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+        raise ValueError(f"{path}: {reason_of(error)}") from None
     except (UnicodeDecodeError, csv.Error):
         raise ValueError(f"{path}: not a table in UTF-8, with commas") from None
     for number, row in enumerate(rows, start=1):
@@ -221,7 +222,7 @@ def _digest(root: Path, entries: Sequence[Entry]) -> str:
         try:
             facts = os.stat(root / entry.path)
         except OSError as error:
-            raise ValueError(f"{root / entry.path}: {(error.strerror or '').lower()}") from None
+            raise ValueError(f"{root / entry.path}: {reason_of(error)}") from None
         line = (*astuple(entry), facts.st_size, facts.st_mtime_ns)
         listing.update(json.dumps(line).encode())
     return listing.hexdigest()

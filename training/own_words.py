@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sssm.audio import find_recordings
+from sssm.reason import reason_of
 from training.speech_commands import Recording
 
 VALIDATION_SHARE = 0.15
@@ -93,4 +94,4 @@ def speaker_of(path: Path, root: Path) -> str:
 
 
 def _refuse(error: OSError) -> None:
-    raise ValueError(f"{error.filename}: {(error.strerror or 'cannot be listed').lower()}")
+    raise ValueError(f"{error.filename}: {reason_of(error)}")

@@ -21,6 +21,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
+from sssm.reason import reason_of
 from training.console import failures_told, say, tell
 from training.pools import with_likes
 from training.vocabulary import is_vowel, pronounced, require_pronounced
@@ -182,7 +183,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+        raise ValueError(f"{path}: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a text in UTF-8") from None
 

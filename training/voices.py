@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sssm.reason import reason_of
 from training.augment import fade
 from training.corpus import SAMPLE_RATE_HZ, Spoken
 from training.vocabulary import words_of
@@ -130,7 +131,7 @@ def _voice(path: Path) -> Voice:
     try:
         numbers = np.fromfile(path, np.float32)
     except OSError as error:
-        raise ValueError(f"{path}: {(error.strerror or '').lower()}") from None
+        raise ValueError(f"{path}: {reason_of(error)}") from None
     if not len(numbers) or len(numbers) % STYLE or not np.isfinite(numbers).all():
         raise ValueError(f"{path}: not a voice of Kokoro")
     return Voice(numbers.reshape(-1, STYLE), path.name.startswith("b"))

@@ -23,6 +23,7 @@ from sssm.engines.readings import cut
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.checksum import check
 from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
+from sssm.reason import reason_of
 from sssm.weights import ModelFileError
 
 KEPT = 64  # calls whose arrays are kept in a thread; a live stream has two or three
@@ -112,7 +113,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
         data = path.read_bytes()
         check(data)
     except OSError as error:
-        raise ModelFileError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise ModelFileError(f"{path}: {reason_of(error)}") from None
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
     try:

@@ -85,6 +85,23 @@ def test_a_file_that_differs_is_a_failure(model_file, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_where_no_file_can_be_written(model_file, tmp_path, monkeypatch):
+    (tmp_path / "a.onnx").mkdir()
+    result = sssm(model_file, tmp_path / "a.onnx")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"{tmp_path / 'a.onnx'}: a folder, not a file\n",
+    )
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = sssm(model_file, tmp_path / "b.onnx")
+    said = f"{tmp_path / 'b.onnx'}: not written, no space left on device\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
 def test_the_spotter_loads_it(model_file, tmp_path):
     assert sssm(model_file, tmp_path / "a.onnx", "--unit", "chunk").exit_code == 0
     assert KeywordSpotter.load(tmp_path / "a.onnx").keywords == ("yes", "no")
