@@ -119,7 +119,6 @@ class Listener:
         self._stream = self._spotter.stream(rate)
         self._before_s = self.heard_s
         self._zeros = 0
-        self._smoothed = np.zeros(len(self._spotter.labels))
 
     def _take(self, piece: Piece) -> None:
         for note in piece.notes:
@@ -148,8 +147,6 @@ class Listener:
         if self._clips is not None:
             self._clips.hear(x)
             self._save(complete=True)
-        share = self._spotter.detector.smoothing
-        self._smoothed = share * self._smoothed + (1 - share) * self._stream.scores
         self._peak = max(self._peak, float(np.abs(x).max()))
         self._warn(x, wrong)
 
@@ -211,15 +208,16 @@ class Listener:
 
     def _reading(self) -> Reading:
         peak, self._peak = self._peak, 0.0
-        scores = dict(zip(self._spotter.labels, self._smoothed.tolist(), strict=True))
         limits = self._spotter.detector.thresholds
         return Reading(
             f"{self._source.name}, {self._source.sample_rate_hz} Hz, {self.heard_s:.0f} s, "
             f"{_many(self._overflows, 'overflow')}",
             20 * math.log10(peak) if peak > 0 else LOWEST_DB,
             [
-                (keyword, scores[keyword], limits.get(keyword, DEFAULT_THRESHOLD))
-                for keyword in self._spotter.keywords
+                (keyword, score, limits.get(keyword, DEFAULT_THRESHOLD))
+                for keyword, score in zip(
+                    self._spotter.keywords, self._stream.smoothed.tolist(), strict=True
+                )
             ],
         )
 

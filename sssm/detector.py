@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm import talk
+
 FRAMES_HZ = 100
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 DEFAULT_THRESHOLD = 0.7
-MOST = 1_000_000  # of every count
+MOST, MOST_CAUTION = 1_000_000, 8  # of every count
 
 
 class Detection(NamedTuple):
@@ -30,6 +32,7 @@ class DetectorState(NamedTuple):
     """What a detector remembers of every row and keyword."""
 
     smoothed: NDArray[Any]  # (rows, keywords) float64
+    talk: NDArray[Any]  # (rows, stages) float64, see `sssm.talk`
     above: NDArray[Any]  # (rows, keywords) int64, frames in a row that reached the threshold
     since: NDArray[Any]  # (rows, keywords) int64, frame that rose above the release; 0 below it
     armed: NDArray[Any]  # (rows, keywords) bool, False from a detection until the release
@@ -46,7 +49,7 @@ class _Numbers(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """Smooth, compare with a threshold, and stay quiet for a while after a detection.
+    """Weigh and smooth, compare with a threshold, and stay quiet for a while after a detection.
 
     All durations are in frames, so the answer does not depend on how the caller cuts the stream
     into pieces.  Of several keywords that are ready in one frame, the one furthest above its
@@ -60,6 +63,7 @@ class Detector:
         smoothing: share of the frame before in a smoothed score; 0 does not smooth.
         min_frames: frames in a row that must reach the threshold.
         refractory: frames after a detection in which no keyword fires.
+        caution: how much less likely a keyword is amid talk, see `sssm.talk`; 0 for as likely.
         sample_rate_hz: of the audio, for the times: frame n ends at sample floor(n rate / 100).
 
     Raises:
@@ -72,8 +76,10 @@ class Detector:
     smoothing: float = 0.9
     min_frames: int = 1
     refractory: int = 40
+    caution: int = 2
     sample_rate_hz: int = 16_000
     _columns: Any = field(init=False, repr=False, compare=False)  # of the keywords
+    _unknown: int | None = field(init=False, repr=False, compare=False)  # its column, if it counts
     _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _releases: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _numbers: _Numbers = field(init=False, repr=False, compare=False)
@@ -94,18 +100,23 @@ class Detector:
                 f"release must be in [0, 1] and smoothing in [0, 0.999], "
                 f"got {self.release!r} and {self.smoothing!r}"
             )
-        for name, least in (("min_frames", 1), ("refractory", 0), ("sample_rate_hz", 1)):
+        for name, least, most in (
+            ("min_frames", 1, MOST), ("refractory", 0, MOST), ("sample_rate_hz", 1, MOST),
+            ("caution", 0, MOST_CAUTION),
+        ):  # fmt: skip
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
-            if value > MOST:
-                raise ValueError(f"{name} must be at most {MOST:,}, got {value:,}")
+            if value > most:
+                raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
         places = [self.labels.index(keyword) for keyword in self.keywords]
         limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
         first, end = min(places, default=0), max(places, default=-1) + 1
         together = places == list(range(first, end))  # then a slice, which copies nothing
         columns = slice(first, end) if together else np.array(places, np.int64)
         object.__setattr__(self, "_columns", columns)
+        is_heeded = self.caution > 0 and UNKNOWN in self.labels
+        object.__setattr__(self, "_unknown", self.labels.index(UNKNOWN) if is_heeded else None)
         object.__setattr__(self, "_limits", np.array(limits, np.float64))
         # Below the threshold even where `release` is 1: what fires has not ended.
         releases = np.minimum(self.release * self._limits, np.nextafter(self._limits, 0))
@@ -124,6 +135,7 @@ class Detector:
         return {
             "release": self.release, "smoothing": self.smoothing,
             "min_frames": self.min_frames, "refractory": self.refractory,
+            "caution": self.caution,
         }  # fmt: skip
 
     def init_state(self, rows: int) -> DetectorState:
@@ -131,6 +143,7 @@ class Detector:
         shape = (rows, len(self.keywords))
         return DetectorState(
             smoothed=np.zeros(shape),
+            talk=np.zeros((rows, talk.STAGES)),
             above=np.zeros(shape, np.int64),
             since=np.zeros(shape, np.int64),
             armed=np.ones(shape, np.bool_),
@@ -151,7 +164,8 @@ class Detector:
             return [], state
         if scores.shape[:2] == (1, 1) and (after := self._unheard(scores[0, 0], state)) is not None:
             return [], after
-        smoothed = self.smooth(scores, state.smoothed)
+        smoothed, said = self.smooth(scores, state)
+        state = state._replace(talk=said)
         low = smoothed <= self._releases
         # Nearly always one of these two, and many times as fast as frame after frame.
         if np.count_nonzero(low) == low.size:
@@ -164,21 +178,21 @@ class Detector:
             found += events
         return found, state
 
-    def step(
-        self, scores: NDArray[np.floating], state: DetectorState
-    ) -> tuple[list[tuple[int, Detection]], DetectorState]:
-        """One frame of every row: (rows, labels) -> detections with their rows, next state."""
-        return self.run(scores[:, None], state)
-
     def smooth(
-        self, scores: NDArray[np.floating], before: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """(rows, frames, labels) -> (rows, frames, keywords), each a running mean."""
-        smoothed = scores[:, :, self._columns].astype(np.float64) * (1 - self.smoothing)
+        self, scores: NDArray[np.floating], state: DetectorState
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(rows, frames, labels) -> what thresholds are compared with, and the talk after it.
+
+        It is (rows, frames, keywords), running means of scores weighed by the talk before them.
+        """
+        weighed, said = scores[:, :, self._columns].astype(np.float64), state.talk
+        if self._unknown is not None:
+            unknown = scores[:, :, self._unknown].astype(np.float64)
+            weighed, said = talk.weighed(weighed, unknown, said, self.caution)
+        smoothed, before = weighed * (1 - self.smoothing), state.smoothed
         for t in range(scores.shape[1]):
-            smoothed[:, t] += self.smoothing * before
-            before = smoothed[:, t]
-        return smoothed
+            before = smoothed[:, t] = smoothed[:, t] + self.smoothing * before
+        return smoothed, said
 
     def _unheard(self, scores: NDArray[np.floating], state: DetectorState) -> DetectorState | None:
         """The state after a frame of one stream that reaches no threshold; None where it does.
@@ -187,12 +201,17 @@ class Detector:
         numbers one by one cost half as much as operations on an array of ten.
         """
         keep, take = self.smoothing, 1 - self.smoothing
-        numbers = zip(state.smoothed[0].tolist(), scores[self._columns].tolist(), strict=True)
+        weighed, said = scores[self._columns].tolist(), state.talk
+        if self._unknown is not None:
+            unknown, before = float(scores[self._unknown]), said[0].tolist()
+            weighed, after = talk.weighed_frame(weighed, unknown, before, self.caution)
+            said = np.array([after])
+        numbers = zip(state.smoothed[0].tolist(), weighed, strict=True)
         smoothed = [keep * before + take * score for before, score in numbers]
         low = [
             score <= least for score, least in zip(smoothed, self._numbers.releases, strict=True)
         ]
-        above, since, armed, quiet, frame = state[1:]
+        above, since, armed, quiet, frame = state[2:]
         is_low = all(low)
         limits = zip(smoothed, self._numbers.limits, strict=True)
         if not is_low and any(score >= limit for score, limit in limits):
@@ -202,7 +221,7 @@ class Detector:
             firsts = zip(low, since[0].tolist(), strict=True)
             since = np.array([[0 if fell else first or now for fell, first in firsts]])
             above, armed = np.zeros(since.shape, np.int64), armed | low
-        return DetectorState(np.array([smoothed]), above, since, armed, quiet, frame + 1)
+        return DetectorState(np.array([smoothed]), said, above, since, armed, quiet, frame + 1)
 
     def _resting(
         self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
@@ -211,6 +230,7 @@ class Detector:
         frames = smoothed.shape[1]
         return DetectorState(
             smoothed=smoothed[:, -1].copy(),
+            talk=state.talk,
             above=np.zeros(state.above.shape, np.int64),
             since=np.zeros(state.since.shape, np.int64),
             armed=low[:, -1].copy(),
@@ -233,6 +253,7 @@ class Detector:
         since = np.where(low[:, -1], 0, np.where(going_on, state.since, risen))
         return DetectorState(
             smoothed=smoothed[:, -1].copy(),
+            talk=state.talk,
             above=np.zeros(state.above.shape, np.int64),
             since=since,
             armed=state.armed | low.any(axis=1),
@@ -265,7 +286,7 @@ class Detector:
                 time_s=self._end_s(int(frame[row])),
             )
             events.append((row, event))
-        return events, DetectorState(smoothed, above, since, armed, quiet, frame)
+        return events, DetectorState(smoothed, state.talk, above, since, armed, quiet, frame)
 
     def _end_s(self, frame: int) -> float:
         """End of frame n = 1, 2, ... in seconds, exact in samples."""

@@ -48,6 +48,12 @@ class Stream:
         return self._rows.latest[0].copy()
 
     @property
+    def smoothed(self) -> NDArray[np.float64]:
+        """(keywords,) what the detector compares with their thresholds, after the latest frame."""
+        smoothed: NDArray[np.float64] = self._rows.detector_state.smoothed[0].copy()
+        return smoothed
+
+    @property
     def time_s(self) -> float:
         """What was pushed since the start or the last reset, exact in samples."""
         return self._samples / self.sample_rate_hz

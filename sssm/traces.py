@@ -39,8 +39,7 @@ class Traces:
     """Kept scores of recordings.
 
     Args:
-        detector: its smoothing, release, minimum of frames and refractory time are those of every
-            detection asked for later.
+        detector: its settings are those of every detection asked for later, but for thresholds.
         lowest: the least threshold that will be asked for.
 
     Raises:
@@ -143,14 +142,14 @@ class Trace:
 
     def __init__(self, traces: Traces, recording: int):
         self._traces, self._recording = traces, recording
-        self._smoothed = np.zeros((1, len(traces.keywords)))
+        self._state = traces.detector.init_state(1)
 
     def push(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
         """The next frames: (frames, labels) scores -> (frames, keywords), smoothed."""
         traces = self._traces
-        smoothed = traces.detector.smooth(scores[None], self._smoothed)[0]
+        (smoothed,), talk = traces.detector.smooth(scores[None], self._state)
         if len(smoothed):
-            self._smoothed = smoothed[None, -1].copy()
+            self._state = self._state._replace(smoothed=smoothed[None, -1].copy(), talk=talk)
         traces.add(self._recording, smoothed)
         return smoothed
 

@@ -18,7 +18,8 @@ BELOW = {
     "sssm.config": set(),
     "sssm.reason": set(),
     "sssm.audio": {"sssm.reason"},
-    "sssm.detector": set(),
+    "sssm.talk": set(),
+    "sssm.detector": {"sssm.talk"},
     "sssm.model": {"sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
     "sssm.weights": {"sssm.config", "sssm.model"},
     "sssm.engines": {

@@ -19,7 +19,7 @@ from sssm.calibration import (
     threshold_grid,
 )
 from sssm.det import save_det, save_rates
-from sssm.detector import Detector
+from sssm.detector import UNKNOWN, Detector
 from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
 from sssm.traces import Fired, Traces
 
@@ -116,9 +116,9 @@ def test_traces_say_what_each_keyword_would_do_alone():
     recordings = [some_scores(500, rng) for _ in range(3)]
     want = []
     for keyword in KEYWORDS:
-        alone = Detector(labels=(keyword,), min_frames=2, thresholds={keyword: 0.4})
-        column = LABELS.index(keyword)
-        want += live(alone, [scores[:, [column]] for scores in recordings])
+        alone = Detector(labels=(keyword, UNKNOWN), min_frames=2, thresholds={keyword: 0.4})
+        columns = [LABELS.index(label) for label in alone.labels]
+        want += live(alone, [scores[:, columns] for scores in recordings])
     assert traced(detector, recordings, 0.1, rng).fired_alone(0.4) == sorted(want)
 
 

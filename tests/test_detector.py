@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sssm import detector as module
+from sssm import talk
 from sssm.detector import DEFAULT_THRESHOLD, Detector
 
 LABELS = ("yes", "_unknown_", "no", "_silence_")
@@ -186,6 +187,8 @@ def test_a_state_is_a_value():
         ({"min_frames": 0}, "min_frames must be a whole number from 1, got 0"),
         ({"refractory": 0.5}, "refractory must be a whole number from 0, got 0.5"),
         ({"refractory": 2_000_000}, "refractory must be at most 1,000,000, got 2,000,000"),
+        ({"caution": 9}, "caution must be at most 8, got 9"),
+        ({"caution": 1.5}, "caution must be a whole number from 0, got 1.5"),
         ({"sample_rate_hz": 0}, "sample_rate_hz must be a whole number from 1, got 0"),
     ],
 )
@@ -194,8 +197,10 @@ def test_what_makes_no_sense_is_refused(change, message):
         Detector(labels=LABELS, **change)
 
 
-def test_it_imports_nothing_but_numpy_and_the_standard_library():
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("file", [module, talk])
+def test_it_imports_nothing_but_numpy_and_the_standard_library(file):
+    tree = ast.parse(Path(file.__file__).read_text(encoding="utf-8"))
     names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-    assert names == {"collections.abc", "dataclasses", "typing", "numpy", "numpy.typing"}
+    pure = {"collections.abc", "dataclasses", "typing", "numpy", "numpy.typing"}
+    assert names - pure == ({"sssm"} if file is module else set())  # which is `talk`

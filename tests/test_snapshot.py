@@ -108,7 +108,7 @@ def test_every_flipped_byte_is_refused(spotter):
 def test_a_snapshot_of_another_version_is_refused(spotter):
     data = bytearray(spotter.stream().snapshot())
     data[4] = 2
-    with pytest.raises(ValueError, match="a snapshot of version 2, this program reads 1"):
+    with pytest.raises(ValueError, match="a snapshot of version 3, this program reads 2"):
         spotter.restore(bytes(data))
 
 

@@ -41,7 +41,7 @@ class Hearing:
     def push(self, samples: ArrayLike) -> Heard:
         """Hear the next (n,) samples, int16 or floats in [-1, 1]."""
         scores = self._stream.push_scores(samples)[None]
-        smoothed = self._detector.smooth(scores, self._state.smoothed)[0]
+        (smoothed,), _ = self._detector.smooth(scores, self._state)
         events, self._state = self._detector.run(scores, self._state)
         return Heard(smoothed, [detection for _, detection in events])
 

@@ -28,11 +28,15 @@ shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in fa
 state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}
 hop, labels, smoothed, last = facts["hop_samples"], facts["labels"], 0.0, None
 memory, limits = facts["detector"]["smoothing"], facts["thresholds"]
+other, talk = np.array(labels) == "_unknown_", np.zeros(3)  # amid talk a word is rarely a command
 for end in range(hop, len(samples) + 1, hop):
     audio = samples[end - hop : end].mean(axis=1)[None]
     result = dict(zip(outputs, session.run(None, {"audio": audio, **state}), strict=True))
     state = {s["input"]: result[s["output"]] for s in facts["states"]}
-    smoothed = memory * smoothed + (1 - memory) * result["scores"][0, 0]
+    score = result["scores"][0, 0].astype(np.float64)
+    talk = 0.98 * talk + 0.02 * np.array([score @ other, *talk[:2]])
+    prior = (1 - 0.99 * talk[2]) ** facts["detector"]["caution"]
+    smoothed = memory * smoothed + (1 - memory) * prior * score / (prior * score + 1 - score)
     best = max(limits, key=lambda word: smoothed[labels.index(word)] / limits[word])
     score = smoothed[labels.index(best)]
     heard = best if score >= limits[best] else None

@@ -143,7 +143,8 @@ def test_metadata_says_everything(tmp_path):
     assert (facts["sample_rate_hz"], facts["hop_samples"], facts["unit"]) == (16_000, 160, "frame")
     assert (facts["model"], facts["thresholds"]) == ("0123456789abcdef", {"yes": 0.5, "no": 0.7})
     assert facts["detector"]["min_frames"] == 2
-    assert set(facts["detector"]) == {"release", "smoothing", "min_frames", "refractory"}
+    settings = {"release", "smoothing", "min_frames", "refractory", "caution"}
+    assert set(facts["detector"]) == settings
     given = {i.name: (i.shape, i.type) for i in session.get_inputs()}
     assert given.pop("audio") == (["batch", 160], "tensor(float)")
     assert {s["input"]: (s["shape"], "tensor(float)") for s in facts["states"]} == given

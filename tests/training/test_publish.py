@@ -45,7 +45,7 @@ def test_a_published_model_carries_its_card(tmp_path, commands_root):
     card = read_card(out)
     assert (card.training_data, card.licence) == ("Learned from tones.", "CC0")
     assert card.thresholds == {"yes": 0.75}
-    assert set(card.detector) == {"release", "smoothing", "min_frames", "refractory"}
+    assert set(card.detector) == {"release", "smoothing", "min_frames", "refractory", "caution"}
     assert card.detector["smoothing"] == 0.5
     assert card.accuracy["clips"] > 0
     assert 0 <= card.accuracy["ci95"][0] <= card.accuracy["accuracy"] <= card.accuracy["ci95"][1]

@@ -21,6 +21,8 @@ export class Spotter {
       smoothed: 0, above: 0, since: 0, armed: true,
     }));
     this.state = Object.fromEntries(facts.states.map((state) => [state.input, start(state)]));
+    this.unknown = facts.labels.indexOf("_unknown_");
+    this.talk = [0, 0, 0]; // amid talk a word is rarely a command: sssm/talk.py
     this.waiting = new Float32Array(facts.hop_samples);
     this.waits = this.frame = this.quiet = 0;
   }
@@ -54,8 +56,10 @@ export class Spotter {
     this.quiet = Math.max(0, this.quiet - 1);
     this.frame += 1;
     let best = null;
+    const prior = this.prior(scores);
     for (const k of this.keywords) {
-      k.smoothed = smoothing * k.smoothed + (1 - smoothing) * scores[k.column];
+      const odds = prior * scores[k.column];
+      k.smoothed = smoothing * k.smoothed + (1 - smoothing) * odds / (odds + 1 - scores[k.column]);
       k.since = k.smoothed > release * k.threshold ? k.since || this.frame : 0;
       k.above = k.smoothed >= k.threshold ? k.above + 1 : 0;
       k.armed ||= k.since === 0;
@@ -67,6 +71,13 @@ export class Spotter {
     this.quiet = refractory;
     const time_s = (this.frame * this.facts.hop_samples) / this.rate;
     return [{ keyword: best.word, score: best.smoothed, time_s }];
+  }
+
+  prior(scores) {
+    if (this.unknown < 0) return 1;
+    const before = [scores[this.unknown], ...this.talk];
+    this.talk = this.talk.map((own, stage) => 0.98 * own + 0.02 * before[stage]);
+    return (1 - 0.99 * this.talk.at(-1)) ** this.facts.detector.caution;
   }
 }
 
