@@ -1,5 +1,6 @@
 """`sssm calibrate`: thresholds from one's own recordings of everything but the keywords."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,12 +44,16 @@ def calibrate(
 
     spotter = load_spotter(model, None, None, None)
     place = Path(out)
-    if not place.resolve().parent.is_dir() or place.is_dir():
+    folder = place.resolve().parent
+    if not folder.is_dir() or place.is_dir() or not os.access(folder, os.W_OK):
         tell(f"{out}: no file can be written there")
         raise typer.Exit(WRONG_USAGE)
     picture = place.with_suffix(".png")
     if picture == place:
         tell(f"{out}: the curve is drawn there, so the thresholds need another name")
+        raise typer.Exit(WRONG_USAGE)
+    if positives is not None and not Path(positives).is_dir():
+        tell(f"{positives}: no such folder")
         raise typer.Exit(WRONG_USAGE)
     heard = _Recordings(spotter)
     files, failures = listed([negatives])

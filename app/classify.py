@@ -11,7 +11,7 @@ import typer
 
 from app.answers import answers
 from app.recordings import listed
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
+from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, bold, is_screen, say, shown, tell
 
 if TYPE_CHECKING:
     from sssm.classifier import Answer
@@ -101,17 +101,18 @@ def _row(path: str, answer: "Answer", *, width: int, top: int) -> str:
     ranked = sorted(answer.scores.items(), key=lambda item: -item[1])[:top]
     label_width = max(map(len, answer.scores))
     cells = [f"{label.ljust(label_width)} {score:.3f}" for label, score in ranked]
-    cells[0] = typer.style(cells[0], bold=True)
+    cells[0] = bold(cells[0])
     return aligned([shown(path), *cells], [width, *(0 for _ in cells)])
 
 
 def _with_progress(rows: Iterator[T], total: int) -> Iterator[T]:
     """The rows, with a bar where nothing else on the screen tells how far it is."""
-    if total < MANY_FILES or sys.stdout.isatty() or not sys.stderr.isatty():
+    if total < MANY_FILES or is_screen(sys.stdout) or not is_screen(sys.stderr):
         yield from rows
         return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    yield from track(rows, "classify", total, console=console, transient=True)
+    with Progress(console=console, transient=True, redirect_stdout=False) as progress:
+        yield from progress.track(rows, total, description="classify")

@@ -25,6 +25,7 @@ from app.listen import listen
 from app.models import info, models
 from app.record import record
 from app.scan import scan
+from sssm.reason import reason_of
 
 cli = typer.Typer(
     add_completion=False,
@@ -78,7 +79,8 @@ def main() -> None:
         terminal.forget_output()
         raise SystemExit(0) from None
     except OSError as error:
-        terminal.tell(f"sssm: {error}")
+        # All that is read or written has a name, but for the answer.
+        terminal.tell(f"{error.filename or 'standard output'}: {reason_of(error)}")
         try:
             sys.stdout.flush()
         except OSError:  # what cannot be written now cannot be at the end either

@@ -11,7 +11,7 @@ import numpy as np
 
 from sssm.audio import Samples
 
-BEFORE_S, AFTER_S = 0.3, 0.3  # around a detection, from its start to its time
+BEFORE_S, AFTER_S = 0.7, 0.3  # around a detection: its score rises in the middle of its word
 KEPT_S = 5.0  # a score that rose longer ago is no longer the same word
 
 

@@ -95,7 +95,8 @@ class Picture(Lines):
         for keyword, score, _ in reading.scores:
             self._peaks[keyword] = max(score, FALL * self._peaks.get(keyword, 0.0))
         # With many keywords, those that are nearest to being heard.
-        near = sorted(reading.scores, key=lambda row: -self._peaks[row[0]])[:MOST_BARS]
+        most = max(1, min(MOST_BARS, self._console.height - 3))
+        near = sorted(reading.scores, key=lambda row: -self._peaks[row[0]])[:most]
         width = max(len(name) for name in ["level", *(keyword for keyword, _, _ in near)])
         self._cells = max(FEWEST_CELLS, min(BAR_CELLS, self._console.width - width - BESIDE_BAR))
         lines = [Text(shown(reading.heading), "dim"), self._level(width)]

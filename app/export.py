@@ -60,12 +60,13 @@ def export(
         )  # fmt: skip
         if not out.parent.is_dir():
             raise ValueError(f"{out.parent}: no such folder")
-        if out.is_dir():
-            raise ValueError(f"{out}: a folder, not a file")
+        if out.exists() and not out.is_file():
+            raise ValueError(f"{out}: not a file")
         path = find_model(model)
         network, card = load_model(path)
         recordings = None if data is None else _recordings(data, card.labels)
-        written = export_model(network, card, fingerprint(path), out, wanted)
+        # A link stays one: what it points to is written.
+        written = export_model(network, card, fingerprint(path), out.resolve(), wanted)
         lines = [_line(out, wanted, written)]
         if quantize:
             lines.append(_cost(out, network, written, recordings))

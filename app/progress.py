@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app.events import Heard, read_header
+from app.terminal import is_screen
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,7 +51,7 @@ class _Bar(ScanProgress):
 @contextmanager
 def progress_of(files: list[str]) -> Iterator[ScanProgress]:
     """A bar on standard error, if that is a terminal, with the time that is left."""
-    if not sys.stderr.isatty():
+    if not is_screen(sys.stderr):
         yield ScanProgress()
         return
     from rich import progress
@@ -67,6 +68,6 @@ def progress_of(files: list[str]) -> Iterator[ScanProgress]:
         *columns,
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # events go above the bar, but never from a pipe
+        redirect_stdout=is_screen(sys.stdout),  # events go above the bar, but never from a pipe
     ) as bar:
         yield _Bar(files, bar)

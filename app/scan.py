@@ -20,7 +20,7 @@ from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
 from app.recordings import listed
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, forget_output, say, shown, tell
+from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, bold, forget_output, say, shown, tell
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def _first_ctrl_c_waits() -> Iterator[Callable[[], bool]]:
 
 def _row(event: Event, widths: tuple[int, int]) -> str:
     path_width, keyword_width = widths
-    keyword = typer.style(event.keyword.ljust(keyword_width), bold=True)
+    keyword = bold(event.keyword.ljust(keyword_width))
     times = [f"{event.start_s:9.2f} s", f"{event.time_s:9.2f} s"]
     return aligned(
         [shown(event.path), keyword, *times, f"{event.score:.3f}"], [path_width, *[0] * 4]

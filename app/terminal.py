@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 import typer
 
@@ -12,12 +13,26 @@ WRONG_USAGE = 2
 
 def say(line: str) -> None:
     """One line of the answer, at once, so that a reader behind a pipe need not wait."""
-    typer.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+    if sys.stdout is not None:
+        # Not by `typer.echo`, which goes past what `rich` puts in the place of standard output.
+        print(line, flush=True)
+
+
+def bold(text: str) -> str:
+    """Text of the answer that stands out where somebody may be looking."""
+    is_plain = os.environ.get("NO_COLOR") or not is_screen(sys.stdout)
+    return text if is_plain else typer.style(text, bold=True)
 
 
 def tell(line: str) -> None:
     """One line that is no part of the answer: a note, or what went wrong."""
-    print(shown(line), file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        print(shown(line), file=sys.stderr, flush=True)
+
+
+def is_screen(stream: TextIO | None) -> bool:
+    """Whether somebody may be looking; a program may run without any such stream."""
+    return stream is not None and stream.isatty()
 
 
 def forget_output() -> None:

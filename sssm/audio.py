@@ -35,6 +35,12 @@ UNKNOWN_BYTES = 0x7FFF_0000
 # Float files may hold 16-bit integers as they are.  Beyond that a sample is damage, and its square
 # must not overflow in the bank.
 LARGEST = 32_768.0
+# Noted of a Vorbis file without its last pages, with a part of one, and of such an Opus file.
+CUT_OGG = (
+    "lacks an end-of-stream bit",
+    "Junk after the last page",
+    "without an End-Of-Stream flag",
+)
 QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 _descriptor_2 = threading.Lock()  # one of a process: two threads would put back each other's
 
@@ -241,7 +247,7 @@ def _is_cut_short(log: str) -> bool:
     """By what libsndfile noted of a WAV or OGG, of which it reads what is there."""
     promised = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
     cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
-    return cut_wav or "lacks an end-of-stream bit" in log
+    return cut_wav or any(note in log for note in CUT_OGG)
 
 
 def decoder_reason(error: Exception) -> str:

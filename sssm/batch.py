@@ -76,8 +76,9 @@ class Batch:
             IndexError: there is no such row.
         """
         numbers = np.atleast_1d(np.asarray(rows))
-        if numbers.dtype.kind not in "iu" and len(numbers):
-            raise ValueError(f"rows must be numbers of rows, got {numbers.dtype}")
+        if numbers.ndim > 1 or (numbers.dtype.kind not in "iu" and len(numbers)):
+            what = f"{numbers.dtype} of shape {numbers.shape}"
+            raise ValueError(f"rows must be numbers of rows, got {what}")
         fresh = Rows(self._rows.engine, self._rows.detector, 1).export(0)
         for row in {self._row(row) for row in numbers}:
             self._rows.restore(row, fresh)

@@ -60,7 +60,7 @@ def rows_of_mono(samples: ArrayLike, rows: int) -> tuple[Samples, NDArray[np.int
 def _numbers(samples: ArrayLike) -> NDArray[Any]:
     """Floats, of full scale 1 where they came as int16."""
     x = np.asarray(samples)
-    if x.dtype == np.int16:
+    if x.dtype.newbyteorder("=") == np.int16:
         return x.astype(np.float32) / np.float32(32_768)
     if x.dtype.kind != "f":
         raise ValueError(f"samples must be int16 or floats in [-1, 1], got {x.dtype}")

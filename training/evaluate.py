@@ -147,8 +147,7 @@ def _on_folder(model: KeywordModel, root: Path, sample_rate_hz: int | None) -> M
                 if rate != audio.stream_rate_hz:
                     pieces = resample(pieces, audio.stream_rate_hz, rate)
                 scores = classifier.scores(pieces, rate)
-                if audio.replaced_samples == audio.heard_samples:
-                    raise AudioError(path, "holds no sound")
+                audio.check_heard()
         except AudioError as error:
             tell(str(error))
             failures += 1

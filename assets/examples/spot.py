@@ -7,12 +7,15 @@ Needs numpy, onnxruntime and soundfile.  A program for a microphone looks the sa
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import soundfile
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it is imported: it reports to its maker else
+import onnxruntime
 
 RECORDING, *OTHER = sys.argv[1:]
 MODEL = OTHER[0] if OTHER else Path(__file__).parents[1] / "kws12-s4.onnx"

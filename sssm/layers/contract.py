@@ -85,7 +85,10 @@ def derived(method: Callable[[LayerT], ResultT]) -> Callable[[LayerT], ResultT]:
             return method(self)
         if method.__name__ not in self._kept:
             # Constants of no mode: a frozen layer may meet inference mode first, and no_grad next.
-            with torch.inference_mode(False), torch.no_grad():
+            with (
+                torch.inference_mode(False), torch.no_grad(),
+                torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False),
+            ):  # fmt: skip
                 self._kept[method.__name__] = method(self)
         result: ResultT = self._kept[method.__name__]
         return result

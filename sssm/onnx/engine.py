@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sssm.audio import Samples
+from sssm.audio import NATIVE_RATES_HZ, Samples
 from sssm.detector import FRAMES_HZ
 from sssm.engines.engine import Logits, Run, Scores, State, frames_within
 from sssm.engines.readings import cut
@@ -59,8 +59,12 @@ class OnnxModel:
         """What runs it at this rate.
 
         Raises:
+            ValueError: the rate is not one of 8 to 48 kHz.
             ModelFileError: the file hears another rate alone.
         """
+        low, high = NATIVE_RATES_HZ
+        if not low <= sample_rate_hz <= high:
+            raise ValueError(f"rate must be {low} to {high} Hz, got {sample_rate_hz}")
         rate = self.card.sample_rate_hz
         if sample_rate_hz != rate and not (self.is_open and self.card.modes):
             raise ModelFileError(f"{self.path}: hears {rate} Hz alone, not {sample_rate_hz} Hz")
@@ -134,6 +138,7 @@ class _Bound(NamedTuple):
     after: list[Array]  # and written
     scores: Scores
     logits: Logits
+    given: tuple[Array | None, Array | None]  # the caller's, whose ids name this: kept alive
 
 
 class OnnxEngine:
@@ -206,20 +211,20 @@ class OnnxEngine:
         Those used last are kept.
         """
         kept = self._local.__dict__.setdefault("bound", {})
-        key = rows, frames, turn, id(before), id(after)  # what is kept keeps its arrays alive
+        key = rows, frames, turn, id(before), id(after)
         if key not in kept:
             if len(kept) == KEPT:
                 del kept[next(iter(kept))]
-            size = rows * self._start.shape[1]
-            before, after = (
-                np.zeros(size, np.float32) if x is None else x for x in (before, after)
-            )
-            kept[key] = self._bind(rows, frames, turn, before.reshape(-1), after.reshape(-1))
+            kept[key] = self._bind(rows, frames, turn, before, after)
         bound: _Bound = kept.pop(key)
         kept[key] = bound  # at the end of those that wait to be dropped
         return bound
 
-    def _bind(self, rows: int, frames: int, turn: int, before: Array, after: Array) -> _Bound:
+    def _bind(
+        self, rows: int, frames: int, turn: int, before: Array | None, after: Array | None
+    ) -> _Bound:
+        size, given = rows * self._start.shape[1], (before, after)
+        states = [np.zeros(size, np.float32) if x is None else x.reshape(-1) for x in given]
         session = self._frames if self._frames is not None and frames == 1 else self._session
         binding, shape = session.io_binding(), (rows, frames, len(self._card.labels))
         audio = np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32)
@@ -228,7 +233,7 @@ class OnnxEngine:
         if self._matrices:
             inputs |= self._matrices[turn]._asdict()
         outputs: dict[str, Array] = {"scores": scores, "logits": logits}
-        read, written = (self._parts(states, rows) for states in (before, after))
+        read, written = (self._parts(x, rows) for x in states)
         for state, x, y in zip(self._card.states, read, written, strict=True):
             inputs[state.input] = x.reshape(rows, *state.shape[1:])
             outputs[state.output] = y.reshape(rows, *state.shape[1:])
@@ -236,7 +241,7 @@ class OnnxEngine:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        return _Bound(session, binding, audio, read, written, scores, logits)
+        return _Bound(session, binding, audio, read, written, scores, logits, given)
 
     def _parts(self, states: Array, rows: int) -> list[Array]:
         """(rows, numbers) of every tensor, which stand one after the other."""

@@ -113,9 +113,9 @@ class Graph:
             return self.constant(value, "weight")
         scale = np.maximum(np.abs(value).max(axis=0) / 127, np.finfo(np.float32).tiny)
         whole = self.constant(np.rint(value / scale).astype(np.int8), "weight")
-        key = f"float {whole}".encode()
+        both = [whole, self.constant(scale.astype(np.float32), "scale")]
+        key = " ".join(["float", *both]).encode()
         if key not in self._root._known:  # one node for all bodies
-            both = [whole, self.constant(scale.astype(np.float32), "scale")]
             self._root._known[key] = self._root._one("DequantizeLinear", both, {"axis": 1})
         return self._root._known[key]
 

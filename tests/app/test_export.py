@@ -90,7 +90,7 @@ def test_where_no_file_can_be_written(model_file, tmp_path, monkeypatch):
     result = sssm(model_file, tmp_path / "a.onnx")
     assert (result.exit_code, result.stderr) == (
         2,
-        f"{tmp_path / 'a.onnx'}: a folder, not a file\n",
+        f"{tmp_path / 'a.onnx'}: not a file\n",
     )
 
     def full(*_):

@@ -141,4 +141,4 @@ def test_an_output_that_takes_no_more_is_one_line_and_1(unbuffered):
             cwd=Path(__file__).parents[2],
         )
     assert done.returncode == 1
-    assert done.stderr == "sssm: [Errno 28] No space left on device\n"
+    assert done.stderr == "standard output: no space left on device\n"

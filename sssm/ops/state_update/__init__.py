@@ -122,6 +122,9 @@ def state_update(
         raise ValueError(f"need B and C (batch, N); got {tuple(B.shape)} and {tuple(C.shape)}")
     if h.shape != (batch, channels, states):
         raise ValueError(f"need h (batch, D, N); got {tuple(h.shape)}")
+    for name, part, shape in (("D", D, (channels,)), ("z", z, tuple(x.shape))):
+        if part is not None and part.shape != shape:
+            raise ValueError(f"need {name} {shape}; got {tuple(part.shape)}")
     form = _op if x.device.type == "cuda" else parallel.state_update_parallel
     with torch.autocast(x.device.type, enabled=False):
         return form(x, dt, A, B, C, D, z, h, leak)
