@@ -108,6 +108,14 @@ class AudioFile:
             raise AudioError(self.path, "holds no samples")
         if self.replaced_samples == self.heard_samples:
             raise AudioError(self.path, "every sample is NaN or infinite")
+        self.check_whole()
+
+    def check_whole(self) -> None:
+        """Call at the end of `pieces`.
+
+        Raises:
+            AudioError: the file is cut short.
+        """
         if _is_cut_short(self._file.extra_info):
             raise self._damaged("the file is cut short")
 

@@ -15,6 +15,7 @@ import numpy as np
 from sssm.audio import AudioError, AudioFile, Samples
 from sssm.clip import clip_scores
 from sssm.engines.engine import Engine
+from sssm.hearing import mono
 from sssm.live import LiveModel, at_rate_of, live, load_live
 from sssm.weights import ModelFileError
 
@@ -90,13 +91,16 @@ class Classifier:
     def scores(self, pieces: Iterable[Samples], sample_rate_hz: int) -> dict[str, float]:
         """Probability of every label, from pieces of shape (samples,) at 8 to 48 kHz.
 
-        What is shorter than one hop of 10 ms is padded with zeros to one.
+        They are int16 or floats in [-1, 1]; NaN and infinity count as 0.  What is shorter than one
+        hop of 10 ms is padded with zeros to one.
 
         Raises:
+            ValueError: another shape, type or rate.
             ModelFileError: the answer is no number, for which only the weights can be blamed; or
                 the file hears another rate alone.
         """
-        return self._scores(self._engine_at(sample_rate_hz), pieces, sample_rate_hz)
+        numbers = (mono(piece)[0] for piece in pieces)
+        return self._scores(self._engine_at(sample_rate_hz), numbers, sample_rate_hz)
 
     def _scores(
         self, engine: Engine, pieces: Iterable[Samples], sample_rate_hz: int

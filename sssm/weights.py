@@ -223,8 +223,8 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
         )  # fmt: skip
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path}: its card is damaged ({error})") from None
-    if list(config.labels) != values["labels"]:
-        raise ModelFileError(f"{path}: labels are not those of its config")
+    if (list(config.labels), config.sample_rate_hz) != (values["labels"], values["sample_rate_hz"]):
+        raise ModelFileError(f"{path}: labels or rate are not those of its config")
     return card, arrays
 
 

@@ -200,6 +200,25 @@ def test_what_is_cut_short_is_damaged_once_it_was_heard(tmp_path, name):
                 audio.check_heard()
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("cut.ogg", -1), ("cut.ogg", -900), ("cut.opus", 0.9), ("cut.opus", 0.5), ("cut.opus", 1)],
+)
+def test_the_last_part_of_an_ogg_is_missed_too(tmp_path, name, kept):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 4)
+    subtype = "OPUS" if name.endswith("opus") else "VORBIS"
+    soundfile.write(tmp_path / name, noise, 16_000, format="OGG", subtype=subtype)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: kept if kept < 0 else round(len(data) * kept)])
+    with AudioFile(tmp_path / name) as audio:
+        assert sum(map(len, audio.pieces())) > 0
+        if kept == 1:
+            audio.check_heard()
+            return
+        with pytest.raises(AudioError, match="the file is cut short"):
+            audio.check_heard()
+
+
 def test_resample_takes_empty_pieces():
     x = tone(0.5, 44_100)
     pieces = [x[:0], x[:1], x[1:9_000], x[9_000:], x[:0]]

@@ -86,6 +86,8 @@ def test_reset_is_of_some_rows(spotter):
     assert batch.time_s.tolist() == [4_000 / 11_025, 0, 4_000 / 11_025, 0, 4_000 / 11_025]
     batch.reset(0)
     assert batch.snapshot(0) == fresh
+    with pytest.raises(ValueError, match=r"numbers of rows, got int64 of shape \(1, 2\)"):
+        batch.reset(np.array([[0, 1]]))
     scores = batch.push_scores(x)
     np.testing.assert_allclose(scores[3], spotter.stream(11_025).push_scores(x[3]), atol=1e-6)
 

@@ -109,6 +109,17 @@ def test_a_file_may_be_as_long_as_allowed(classifier, tmp_path):
         classifier.classify(tmp_path / "a.wav", 0.9)
 
 
+def test_pieces_may_be_int16_and_hold_what_is_no_number(classifier):
+    whole = np.rint(chirp(0.5) * 32_768).astype(np.int16)
+    wanted = classifier.scores([np.float32(whole) / 32_768], 16_000)
+    assert classifier.scores([whole], 16_000) == classifier.scores([whole.astype(">i2")], 16_000)
+    assert classifier.scores([whole], 16_000) == wanted
+    silence = classifier.scores([np.zeros(8_000, np.float32)], 16_000)
+    assert classifier.scores([np.full(8_000, np.nan)], 16_000) == silence
+    with pytest.raises(ValueError, match="samples must be int16 or floats"):
+        classifier.scores([whole.astype(int)], 16_000)
+
+
 def test_an_answer_that_is_no_number_is_blamed_on_the_model(model_file):
     network, _ = load_model(model_file)
     with torch.no_grad():

@@ -116,6 +116,17 @@ def test_the_base_calibrates(tmp_path: Path):
     assert (tmp_path / "t.json").is_file()
 
 
+def test_nothing_is_reported_or_kept(tmp_path: Path):
+    """onnxruntime would keep a number of this machine in its user's cache, and send reports."""
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | places
+    for command in (["-m", "app.cli", "classify", DEMO], ["assets/examples/spot.py", DEMO]):
+        subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True)
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
 def test_a_shipped_model_listens_in_a_program_without_torch():
     code = (
         "import numpy as np; from sssm import KeywordSpotter\n"

@@ -197,7 +197,7 @@ def no_card(arrays, metadata):
         (no_config, "its card is damaged"),
         (no_accuracy, "its card is damaged"),
         (endless, "channels must be a whole number from 1 to"),
-        (other_labels, "labels are not those of its config"),
+        (other_labels, "labels or rate are not those of its config"),
         (unknown_metadata, "unknown metadata 'author'"),
         (too_deep, "metadata accuracy is not JSON"),
         (no_number, "metadata accuracy is not JSON"),

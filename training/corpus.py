@@ -7,6 +7,7 @@ The entries say of every recording where it starts, how long it is, where it com
 import csv
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -115,20 +116,22 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
     if not entries:
         raise ValueError(f"{root}: no recording holds a sample")
     times = root / "speech" / "words.csv"
-    return Corpus(audio, entries, _spoken_words(times) if times.is_file() else {})
+    words = _spoken_words(times, {e.path: e.length for e in entries}) if times.is_file() else {}
+    return Corpus(audio, entries, words)
 
 
 def read_int16(path: Path) -> np.ndarray:
     """Samples of a file at 16 kHz, channels averaged.
 
     Raises:
-        AudioError: the file cannot be read.
+        AudioError: the file cannot be read to its end.
     """
     with AudioFile(path) as audio:
         pieces = audio.pieces()
         if audio.stream_rate_hz != SAMPLE_RATE_HZ:
             pieces = resample(pieces, audio.stream_rate_hz, SAMPLE_RATE_HZ)
         parts = [np.clip(np.rint(x * 32768), -32768, 32767).astype(np.int16) for x in pieces]
+        audio.check_whole()
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
@@ -232,12 +235,11 @@ def _cached_lengths(audio: Path, table: Path, digest: str) -> list[int] | None:
     """Samples of every entry, if the cache is whole and of these entries."""
     try:
         cached = json.loads(table.read_text(encoding="utf-8"))
-        size = audio.stat().st_size
-    except (OSError, ValueError):
+        lengths: list[int] = cached["lengths"]
+        is_whole = cached["digest"] == digest and audio.stat().st_size == 2 * sum(lengths)
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    if cached["digest"] != digest or size != 2 * sum(cached["lengths"]):
-        return None
-    return list(cached["lengths"])
+    return lengths if is_whole else None
 
 
 def _decode(
@@ -279,9 +281,16 @@ def _remove_abandoned(cache: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _spoken_words(path: Path) -> dict[str, list[Spoken]]:
+def _spoken_words(path: Path, lengths: Mapping[str, int]) -> dict[str, list[Spoken]]:
+    """Words by the path of their sentence, of which the samples are known."""
     words: dict[str, list[Spoken]] = {}
-    for row in read_rows(path, ("path", "word", "start_s", "end_s")):
-        start, end = (round(float(row[key]) * SAMPLE_RATE_HZ) for key in ("start_s", "end_s"))
-        words.setdefault(f"speech/{row['path']}", []).append(Spoken(row["word"], start, end))
+    for number, row in enumerate(read_rows(path, ("path", "word", "start_s", "end_s")), start=1):
+        sentence = f"speech/{row['path']}"
+        try:
+            start, end = (round(float(row[key]) * SAMPLE_RATE_HZ) for key in ("start_s", "end_s"))
+        except (ValueError, OverflowError):
+            raise ValueError(f"{path}: row {number}: its times are no numbers") from None
+        if not 0 <= start < lengths.get(sentence, math.inf):
+            raise ValueError(f"{path}: row {number}: {row['start_s']} s is not in its recording")
+        words.setdefault(sentence, []).append(Spoken(row["word"], start, end))
     return words

@@ -85,6 +85,7 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     if fabric.is_global_zero:
         accuracy = _accuracy(trainer.averaged_model, held_out)
         _save(folder, trainer.averaged_model, recipe, corpus, accuracy)
+        print(f"the model is {folder.model}", file=sys.stderr)
     fabric.barrier()
 
 
@@ -159,6 +160,7 @@ class Trainer:
                 losses = self.step(step, batch)
                 done = step + 1
                 stopped = self._any(stop.asked)
+                progress.advance(done)
                 if done % recipe.log_every == 0 and log:
                     values = {n: v.item() for n, v in losses._asdict().items() if v is not None}
                     log.write(done, values)

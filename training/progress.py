@@ -38,6 +38,11 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
+    def advance(self, step: int) -> None:
+        """Where the run is, where a bar shows it."""
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=step)
+
     def show(self, step: int, values: dict[str, float]) -> None:
         """Where the run is, and its latest numbers."""
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in values.items())

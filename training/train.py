@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from sssm.reason import reason_of
 from training.recipe import PRESETS, preset
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -60,7 +61,10 @@ def train(
 
 
 def _failed(error: Exception, code: int) -> typer.Exit:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    if isinstance(error, OSError):
+        typer.echo(f"error: {error.filename}: {reason_of(error)}", err=True)
+    else:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
     return typer.Exit(code)
 
 

@@ -1,7 +1,9 @@
+import contextlib
 import csv
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import stat
@@ -26,6 +28,7 @@ from sssm import KeywordSpotter
 from sssm.audio import AudioError
 from sssm.thresholds import write_thresholds
 
+ROOT = Path(__file__).parents[2]
 KEYS = ["path", "keyword", "start_s", "time_s", "score"]
 SILENT = ["--threshold", "1"]
 
@@ -199,6 +202,36 @@ def test_a_model_of_one_rate_costs_a_line_for_each_file_of_another(folder, fixed
     assert first.startswith(f"in/a/z.flac: {said}")
     assert second.startswith("in/c.wav: recorded at 48000 Hz; ")
     assert summary == "heard 9.0 s of 3 recordings: 0 events; 2 failures"
+
+
+def test_without_a_standard_error_nothing_is_lost(folder, model):
+    command = f"exec '{sys.executable}' -m app.cli scan in --model '{model}' --out o.jsonl 2>&-"
+    whole = scan(model, "in", "--json")
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("o.jsonl").read_text().splitlines() == whole.stdout.splitlines() != []
+
+
+def test_on_a_screen_rows_stand_above_the_bar(folder, model):
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "scan", "in", "--model", model],
+        stdout=terminal, stderr=terminal, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while data := os.read(screen, 65_536):
+            shown += data
+    os.close(screen)
+    assert process.wait() == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    found = [line for line in re.split(r"[\r\n]+", plain) if re.match(r"in/\S+  +(yes|no)", line)]
+    assert len(found) == len(scan(model, "in", "--json").stdout.splitlines()) > 0
+    assert not any("%" in line for line in found)
 
 
 @pytest.mark.parametrize("promised", [0x7FFF_FFFF, 0xFFFF_FFFF])

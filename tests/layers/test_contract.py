@@ -112,6 +112,15 @@ def test_what_inference_mode_kept_serves_outside_of_it():
     assert x.grad.any()
 
 
+def test_what_mixed_precision_kept_serves_outside_of_it():
+    layer = LAYERS["model of mamba"]()
+    frozen, x = layer.frozen(), sound(layer, 330)
+    with torch.no_grad():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            frozen(x)
+        assert torch.equal(frozen(x)[0], layer(x)[0])
+
+
 def test_a_frozen_model_shares_the_weights():
     layer = model()
     kept = [p.data_ptr() for p in layer.frozen().parameters()]

@@ -115,6 +115,25 @@ def test_streams_that_take_turns_write_over_their_own_states_alone(files, rate):
         np.testing.assert_allclose(state[0], alone[0], atol=1e-5)
 
 
+def test_states_may_be_parts_of_an_array(files):
+    """Views that are gone after the call: another has the same place in memory."""
+    engine = OnnxModel(files[1]).at_rate(16_000)
+    x = np.stack([chirps(0.01, 16_000, seed) for seed in range(6)])
+    before = engine.init_state(6)[0]
+    after = np.zeros_like(before)
+    for row in range(6):
+        engine.run(x[row : row + 1], 0, (before[row : row + 1],), (after[row : row + 1],))
+    for row in range(6):
+        alone = engine.run(x[row : row + 1], 0, engine.init_state(1)).state[0]
+        np.testing.assert_allclose(after[row : row + 1], alone, atol=1e-6)
+
+
+def test_a_rate_that_no_model_hears_is_refused(files):
+    for rate in (0, 7_999, 48_001):
+        with pytest.raises(ValueError, match=f"rate must be 8000 to 48000 Hz, got {rate}"):
+            OnnxModel(files[1]).at_rate(rate)
+
+
 @pytest.mark.parametrize("frames", [1, 150])
 def test_a_push_that_fails_leaves_the_state_as_it_was(spotters, monkeypatch, frames):
     """Also where it fails in the last of several pieces."""

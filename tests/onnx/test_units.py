@@ -258,6 +258,14 @@ def test_int8_is_small_and_real(tmp_path):
     assert len(kept) == 2 * len(model.blocks)
 
 
+def test_int8_of_weights_that_differ_by_a_factor(tmp_path):
+    model, card = tiny()
+    with torch.no_grad():  # the same whole numbers, of two scales
+        model.blocks[1].mix.weight.copy_(2 * model.blocks[0].mix.weight)
+    export_model(model, card, "0123456789abcdef", tmp_path / "a.onnx", Export(int8=True))
+    assert (tmp_path / "a.onnx").is_file()
+
+
 def test_three_seconds_are_compared(monkeypatch):
     monkeypatch.undo()
     assert verify.COMPARED_FRAMES >= 300

@@ -88,9 +88,11 @@ def test_mixed_precision_leaves_it_alone(length):
 @pytest.mark.parametrize(("batch", "length"), [(2, 0), (0, 5), (0, 300)])
 def test_nothing_gives_nothing_of_its_own(batch, length):
     x, K = operands(length, batch=batch)
-    y = long_conv(x, K)
+    y = long_conv(x, K.requires_grad_())
     assert y.shape == (batch, length, 3)
     assert y is not x
+    y.sum().backward()
+    assert torch.equal(K.grad, torch.zeros_like(K))
 
 
 def test_a_wrong_shape_is_named():

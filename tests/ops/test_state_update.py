@@ -80,3 +80,7 @@ def test_a_wrong_shape_is_named():
         state_update(x, dt, A, B[:1], C, D, z, h)
     with pytest.raises(ValueError, match=r"need h \(batch, D, N\); got \(1, 3, 4\)"):
         state_update(x, dt, A, B, C, D, z, h[:1])
+    with pytest.raises(ValueError, match=r"need D \(3,\); got \(1,\)"):
+        state_update(x, dt, A, B, C, D[:1], z, h)
+    with pytest.raises(ValueError, match=r"need z \(2, 3\); got \(1, 3\)"):
+        state_update(x, dt, A, B, C, D, z[:1], h)

@@ -1,3 +1,4 @@
+import csv
 import os
 import pickle
 import shutil
@@ -238,6 +239,40 @@ def test_tables_that_are_missing_are_one_line(tmp_path):
     (root / "noise" / "splits.csv").unlink()
     with pytest.raises(ValueError, match=r"^\S+splits\.csv: no such file or directory$"):
         open_corpus(root, own_words=False)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "said"),
+    [("x", "its times are no numbers"), ("nan", "its times are no numbers"),
+     ("inf", "its times are no numbers"), ("900", "900 s is not in its recording"),
+     ("-1", "-1 s is not in its recording")],
+)  # fmt: skip
+def test_times_that_cannot_be_are_one_line(tmp_path, start_s, said):
+    root = make_published(tmp_path)
+    table = root / "speech" / "words.csv"
+    with table.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    rows[1]["start_s"] = start_s
+    with table.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(ValueError, match=rf"^\S+words\.csv: row 2: {said}$"):
+        open_corpus(root, own_words=False)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"digest": 1, "lengths": ["x"]}'])
+def test_a_damaged_table_of_the_cache_is_made_anew(own_root, content):
+    lengths = [entry.length for entry in open_corpus(own_root, own_words=True).entries]
+    (own_root / ".sssm-cache" / "recordings.json").write_text(content)
+    assert [entry.length for entry in open_corpus(own_root, own_words=True).entries] == lengths
+
+
+def test_a_recording_that_is_cut_short_is_one_line(own_root):
+    path = next(own_root.rglob("*.wav"))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"^\S+: damaged after \S+ s: the file is cut short$"):
+        open_corpus(own_root, own_words=True)
 
 
 def test_what_stands_beside_speech_commands_may_be_missing(tmp_path):

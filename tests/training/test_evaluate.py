@@ -174,11 +174,15 @@ def test_folders_that_a_model_has_no_label_for_are_left_out_and_named(evaluate, 
 def test_files_that_cannot_be_read_cost_a_line_each_and_the_exit_code(evaluate, folder, make_model):
     (folder / "yes" / "broken.wav").write_text("no audio")
     write(folder / "no" / "nothing.wav", np.zeros(0))
+    write(folder / "no" / "cut.wav", np.zeros(9_000))
+    whole = (folder / "no" / "cut.wav").read_bytes()
+    (folder / "no" / "cut.wav").write_bytes(whole[:9_000])
     result = evaluate("--folder", folder, "--model", make_model("yes", "no"), "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["clips"] == 6
     assert sum("broken.wav" in line for line in result.stderr.splitlines()) == 1
     assert sum("nothing.wav" in line for line in result.stderr.splitlines()) == 1
+    assert sum("cut.wav" in line for line in result.stderr.splitlines()) == 1
 
 
 # What goes wrong is one line.
