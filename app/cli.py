@@ -5,11 +5,8 @@ Exit codes: 0 done; 1 some input or the work failed; 2 wrong usage, unknown or d
 Ctrl-C.  A reader that closes the pipe early ends the command in silence with 0.
 """
 
-import os
-import signal
 import sys
 from io import TextIOWrapper
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -19,12 +16,12 @@ from app.bench import bench
 from app.calibrate import calibrate
 from app.classify import classify
 from app.demo import demo
-from app.ending import CTRL_C
 from app.export import export
 from app.listen import listen
 from app.models import info, models
 from app.record import record
 from app.scan import scan
+from app.start import heed_ctrl_c
 from sssm.reason import reason_of
 
 cli = typer.Typer(
@@ -65,8 +62,7 @@ def _cli(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupted)
+    heed_ctrl_c()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not every screen can show every file's name
             stream.reconfigure(errors="backslashreplace")
@@ -86,18 +82,6 @@ def main() -> None:
         except OSError:  # what cannot be written now cannot be at the end either
             terminal.forget_output()
         raise SystemExit(terminal.INPUT_FAILED) from None
-
-
-def _interrupted(_: int, frame: FrameType | None) -> None:
-    """Ctrl-C: while something is imported, which may take it for an error of its own, the end.
-
-    Nothing can be lost yet.
-    """
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os._exit(CTRL_C)
-        frame = frame.f_back
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-CTRL_C = 130
+from app.start import CTRL_C
 
 
 class Ending:

@@ -29,18 +29,21 @@ def test_wrong_usage_is_2(arguments):
     assert CliRunner().invoke(cli, arguments).exit_code == 2
 
 
-def test_ctrl_c_ends_an_import_at_once(tmp_path):
+@pytest.mark.parametrize("when", ["as the command line is loaded", "in a command"])
+def test_ctrl_c_ends_an_import_at_once(tmp_path, when):
     """Such a module takes Ctrl-C for an error of its own."""
     (tmp_path / "greedy.py").write_text(
         "import os, signal\n"
         "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
     )
     program = """
-import signal, sys
 from app import cli
 cli.cli = lambda: __import__("greedy") and print("went on")
 cli.main()
 """
+    if when == "as the command line is loaded":
+        (tmp_path / "greedy.py").rename(tmp_path / "typer.py")
+        program = "from app.start import main; main(); print('went on')"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
