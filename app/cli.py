@@ -17,11 +17,11 @@ from app.calibrate import calibrate
 from app.classify import classify
 from app.demo import demo
 from app.export import export
+from app.interrupt import heed_ctrl_c
 from app.listen import listen
 from app.models import info, models
 from app.record import record
 from app.scan import scan
-from app.start import heed_ctrl_c
 from sssm.reason import reason_of
 
 cli = typer.Typer(

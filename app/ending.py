@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from app.start import CTRL_C
+from app.interrupt import CTRL_C
 
 
 class Ending:
