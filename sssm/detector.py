@@ -4,8 +4,9 @@ Decided here: when a score that stands for some frames becomes one event.  Many 
 array of rows, because a program may watch thousands; a single stream is one row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import ge, itemgetter, le
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ class _Numbers(NamedTuple):
 
     limits: list[float]
     releases: list[float]
+    of_keywords: Callable[[list[float]], Sequence[float]]  # their scores among all labels'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,8 @@ class Detector:
         # Below the threshold even where `release` is 1: what fires has not ended.
         releases = np.minimum(self.release * self._limits, np.nextafter(self._limits, 0))
         object.__setattr__(self, "_releases", releases)
-        numbers = _Numbers(self._limits.tolist(), self._releases.tolist())
+        of_keywords = itemgetter(columns) if together else itemgetter(*places)
+        numbers = _Numbers(self._limits.tolist(), self._releases.tolist(), of_keywords)
         object.__setattr__(self, "_numbers", numbers)
 
     @property
@@ -187,7 +190,7 @@ class Detector:
         """
         weighed, said = scores[:, :, self._columns].astype(np.float64), state.talk
         if self._unknown is not None:
-            unknown = scores[:, :, self._unknown].astype(np.float64)
+            unknown = scores[:, :, self._unknown]
             weighed, said = talk.weighed(weighed, unknown, said, self.caution)
         smoothed, before = weighed * (1 - self.smoothing), state.smoothed
         for t in range(scores.shape[1]):
@@ -201,22 +204,20 @@ class Detector:
         numbers one by one cost half as much as operations on an array of ten.
         """
         keep, take = self.smoothing, 1 - self.smoothing
-        weighed, said = scores[self._columns].tolist(), state.talk
+        all_scores, said = scores.tolist(), state.talk
+        weighed = self._numbers.of_keywords(all_scores)
         if self._unknown is not None:
-            unknown, before = float(scores[self._unknown]), said[0].tolist()
+            unknown, before = all_scores[self._unknown], said[0].tolist()
             weighed, after = talk.weighed_frame(weighed, unknown, before, self.caution)
             said = np.array([after])
         numbers = zip(state.smoothed[0].tolist(), weighed, strict=True)
         smoothed = [keep * before + take * score for before, score in numbers]
-        low = [
-            score <= least for score, least in zip(smoothed, self._numbers.releases, strict=True)
-        ]
         above, since, armed, quiet, frame = state[2:]
-        is_low = all(low)
-        limits = zip(smoothed, self._numbers.limits, strict=True)
-        if not is_low and any(score >= limit for score, limit in limits):
+        is_low = all(map(le, smoothed, self._numbers.releases))
+        if not is_low and any(map(ge, smoothed, self._numbers.limits)):
             return None
         if not is_low or np.count_nonzero(since):  # else all stays as it is
+            low = list(map(le, smoothed, self._numbers.releases))
             now = int(frame[0]) + 1
             firsts = zip(low, since[0].tolist(), strict=True)
             since = np.array([[0 if fell else first or now for fell, first in firsts]])

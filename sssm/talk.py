@@ -8,6 +8,7 @@ the other, that of some two seconds: a single word before a keyword hardly moves
 Decided here: the numbers of one frame and of many are the same to the last bit.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,16 +23,16 @@ Number = TypeVar("Number", float, NDArray[np.float64])
 
 
 def weighed_frame(
-    scores: list[float], unknown: float, talk: list[float], caution: int
+    scores: Sequence[float], unknown: float, talk: list[float], caution: int
 ) -> tuple[list[float], list[float]]:
     """`weighed` of one frame of one row, in Python's numbers, which are faster for so few."""
-    talk = [KEEP * own + TAKE * before for own, before in zip(talk, [unknown, *talk], strict=False)]
+    talk = _after(unknown, talk)
     prior = _prior(talk[-1], caution)
-    return [_posterior(score, prior) for score in scores], talk
+    return [prior * score / (prior * score + (1 - score)) for score in scores], talk
 
 
 def weighed(
-    scores: NDArray[np.float64], unknown: NDArray[np.float64], talk: NDArray[Any], caution: int
+    scores: NDArray[np.float64], unknown: NDArray[Any], talk: NDArray[Any], caution: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of keywords with what is known before they are heard, and the talk after them.
 
@@ -41,23 +42,33 @@ def weighed(
         talk: (rows, STAGES) after the frames before, the last of them what counts; zeros at first.
         caution: how much it counts; 0 leaves the scores as they are.
     """
-    chain = np.concatenate([unknown[:, :1], talk], axis=1)
-    said = np.empty(unknown.shape)
-    for t in range(unknown.shape[1]):
-        chain[:, 0] = unknown[:, t]
-        chain[:, 1:] = KEEP * chain[:, 1:] + TAKE * chain[:, :-1]
-        said[:, t] = chain[:, -1]
-    return _posterior(scores, _prior(said, caution)[:, :, None]), chain[:, 1:].copy()
+    if len(unknown) == 1:
+        now, priors = talk[0].tolist(), []
+        for score in unknown[0].tolist():
+            now = _after(score, now)
+            priors.append(_prior(now[-1], caution))
+        prior, after = np.array([priors]), np.array([now])
+    else:
+        said, after = np.empty(unknown.shape), talk.copy()
+        for t in range(unknown.shape[1]):
+            before = np.concatenate([unknown[:, t : t + 1], after[:, :-1]], axis=1)
+            after = KEEP * after + TAKE * before
+            said[:, t] = after[:, -1]
+        prior = _prior(said, caution)
+    odds = prior[:, :, None] * scores
+    return odds / (odds + (1 - scores)), after
+
+
+def _after(unknown: float, talk: list[float]) -> list[float]:
+    """The means after one more frame."""
+    a, b, c = talk
+    return [KEEP * a + TAKE * unknown, KEEP * b + TAKE * a, KEEP * c + TAKE * b]
 
 
 def _prior(talk: Number, caution: int) -> Number:
     """What the odds are multiplied by."""
     quiet = 1 - MOST * talk
-    prior = quiet**0
-    for _ in range(caution):  # not a power, whose last bit hangs on who works it out
+    prior = quiet if caution else quiet**0
+    for _ in range(caution - 1):  # not a power, whose last bit hangs on who works it out
         prior = prior * quiet
     return prior
-
-
-def _posterior(score: Number, prior: Number) -> Number:
-    return prior * score / (prior * score + (1 - score))
