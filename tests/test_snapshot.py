@@ -107,7 +107,7 @@ def test_every_flipped_byte_is_refused(spotter):
 
 def test_a_snapshot_of_another_version_is_refused(spotter):
     data = bytearray(spotter.stream().snapshot())
-    data[4] = 2
+    data[4] = 3
     with pytest.raises(ValueError, match="a snapshot of version 3, this program reads 2"):
         spotter.restore(bytes(data))
 
@@ -150,7 +150,7 @@ def test_a_snapshot_is_data():
     facts = {"samples": 3, "health": list(Health(1, 2, 3))}
     arrays = [np.arange(3), np.float32([[1, 2]]), np.zeros((0, 4), np.complex64), np.array([True])]
     data = pack(Snapshot(facts, arrays), "me")
-    assert data[:5] == b"SSSM\x01"
+    assert data[:5] == b"SSSM\x02"
     assert hashlib.sha256(data[37:]).digest() == data[5:37]
     back = unpack(data, "me")
     assert back.facts == facts
