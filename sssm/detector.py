@@ -65,7 +65,7 @@ class Detector:
         smoothing: share of the frame before in a smoothed score; 0 does not smooth.
         min_frames: frames in a row that must reach the threshold.
         refractory: frames after a detection in which no keyword fires.
-        caution: how much less likely a keyword is amid talk, see `sssm.talk`; 0 for as likely.
+        caution: how much less likely a keyword is amid talk, see `sssm.talk`; 0 for no less.
         sample_rate_hz: of the audio, for the times: frame n ends at sample floor(n rate / 100).
 
     Raises:
@@ -78,7 +78,7 @@ class Detector:
     smoothing: float = 0.9
     min_frames: int = 1
     refractory: int = 40
-    caution: int = 2
+    caution: int = 0
     sample_rate_hz: int = 16_000
     _columns: Any = field(init=False, repr=False, compare=False)  # of the keywords
     _unknown: int | None = field(init=False, repr=False, compare=False)  # its column, if it counts

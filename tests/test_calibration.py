@@ -97,7 +97,7 @@ def traced(detector, recordings, lowest, rng):
 @pytest.mark.parametrize(("smoothing", "release"), [(0.0, 0.5), (0.7, 0.6), (0.7, 0.0), (0.5, 1.0)])
 def test_traces_say_what_the_live_detector_says(smoothing, release, min_frames, refractory):
     rng = np.random.default_rng([min_frames, refractory, int(10 * release)])
-    settings = {"smoothing": smoothing, "release": release, "min_frames": min_frames}
+    settings = {"smoothing": smoothing, "release": release, "min_frames": min_frames, "caution": 2}
     detector = Detector(labels=LABELS, refractory=refractory, **settings)
     recordings = [some_scores(frames, rng) for frames in (400, 0, 3, 700)]
     traces = traced(detector, recordings, 0.2, rng)
@@ -112,11 +112,12 @@ def test_traces_say_what_the_live_detector_says(smoothing, release, min_frames, 
 
 def test_traces_say_what_each_keyword_would_do_alone():
     rng = np.random.default_rng(1)
-    detector = Detector(labels=LABELS, min_frames=2)
+    detector = Detector(labels=LABELS, min_frames=2, caution=2)
     recordings = [some_scores(500, rng) for _ in range(3)]
     want = []
     for keyword in KEYWORDS:
-        alone = Detector(labels=(keyword, UNKNOWN), min_frames=2, thresholds={keyword: 0.4})
+        labels = (keyword, UNKNOWN)
+        alone = Detector(labels=labels, min_frames=2, thresholds={keyword: 0.4}, caution=2)
         columns = [LABELS.index(label) for label in alone.labels]
         want += live(alone, [scores[:, columns] for scores in recordings])
     assert traced(detector, recordings, 0.1, rng).fired_alone(0.4) == sorted(want)

@@ -111,13 +111,15 @@ def test_defaults_hear_a_word_and_not_a_click():
     st.integers(0, 2**32 - 1),
     st.lists(st.integers(0, 60), max_size=6),
     st.sampled_from([1.0, 0.6, 0.2]),  # nearly always low, and hardly ever
+    st.sampled_from([0, 2]),
 )
-def test_any_chunking_and_any_row_gives_the_same_detections(seed, cuts, loudest):
+def test_any_chunking_and_any_row_gives_the_same_detections(seed, cuts, loudest, caution):
     random = np.random.default_rng(seed)
     scores = np.repeat(loudest * random.random((3, 12, len(LABELS))), 5, axis=1)
     detector = Detector(
-        labels=LABELS, min_frames=2, refractory=4, smoothing=0.3, thresholds={"yes": 0.5}
-    )
+        labels=LABELS, min_frames=2, refractory=4, smoothing=0.3, thresholds={"yes": 0.5},
+        caution=caution,
+    )  # fmt: skip
     whole, last = detector.run(scores, detector.init_state(3))
     state, found = detector.init_state(3), []
     for piece in np.split(scores, sorted(cuts), axis=1):

@@ -41,6 +41,8 @@ from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
 
+CAUTION = 2  # amid talk, of a new model's detector: what suits the shipped ones
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error
     """Ctrl-C, and what was saved."""
@@ -252,6 +254,7 @@ def _save(
         training_data=f"{recipe.labels}: {', '.join(sources)}",
         licence="",
         accuracy={} if accuracy is None else {"validation": accuracy},
+        detector={"caution": CAUTION},
     )
     save_model(folder.model, model, card)
 

@@ -144,7 +144,9 @@ def test_the_smoke_preset_learns(smoke, tmp_path):
     out, lines = smoke
     assert any("left" in line for line in lines)
     assert any("validation" in line for line in lines)
-    assert read_card(out / "model.safetensors").labels == (*sorted(WORDS), "_unknown_", "_silence_")
+    card = read_card(out / "model.safetensors")
+    assert card.labels == (*sorted(WORDS), "_unknown_", "_silence_")
+    assert card.detector == {"caution": 2}
     assert accuracy(out, make_words(tmp_path / "other", clips=30, seed=1)) > 0.6
 
 
