@@ -1,5 +1,6 @@
 """The command in a fork of the test, which has loaded already what it needs."""
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -29,3 +30,13 @@ def start(*arguments: object, stderr: int) -> tuple[int, TextIO]:
 
 def exit_code(process: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def all_of(screen: int) -> str:
+    """What programs write to the terminal whose other side this descriptor is, until all end."""
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while data := os.read(screen, 65_536):
+            shown += data
+    os.close(screen)
+    return shown.decode()

@@ -1,4 +1,3 @@
-import contextlib
 import io
 import json
 import os
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from forked import all_of
 from sounds import chirps
 from typer.testing import CliRunner, Result
 from virtual_microphone import (
@@ -525,15 +525,11 @@ def test_a_terminal_shows_level_scores_and_thresholds(folder, model, monkeypatch
     arguments = ["--input", "chirps.wav", "--real-time", "--json", "--model", model]
     with Command.fork(*arguments, stderr=terminal) as command:
         os.close(terminal)
-        shown = b""
-        with contextlib.suppress(OSError):  # how a terminal ends
-            while data := os.read(screen, 65_536):
-                shown += data
-        os.close(screen)
+        shown = all_of(screen)
         assert command.end() == 0
         assert command.events
     for part in ["level", "yes", "no", "┃", "━", " dB", "heard 3.0 s", "listening to chirps.wav"]:
-        assert part in shown.decode()
+        assert part in shown
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch):

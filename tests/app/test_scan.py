@@ -1,4 +1,3 @@
-import contextlib
 import csv
 import json
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from forked import exit_code, start
+from forked import all_of, exit_code, start
 from sounds import chirps
 from typer.testing import CliRunner, Result
 
@@ -222,13 +221,8 @@ def test_on_a_screen_rows_stand_above_the_bar(folder, model):
         stdout=terminal, stderr=terminal, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     os.close(terminal)
-    shown = b""
-    with contextlib.suppress(OSError):  # how a terminal ends
-        while data := os.read(screen, 65_536):
-            shown += data
-    os.close(screen)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", all_of(screen))
     assert process.wait() == 0
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     found = [line for line in re.split(r"[\r\n]+", plain) if re.match(r"in/\S+  +(yes|no)", line)]
     assert len(found) == len(scan(model, "in", "--json").stdout.splitlines()) > 0
     assert not any("%" in line for line in found)
