@@ -154,10 +154,12 @@ class OnnxEngine:
         self._matrices: list[Matrices] = []
         if sample_rate_hz != model.card.sample_rate_hz:
             assert model.card.modes is not None
-            self._matrices = [
-                model.card.modes.matrices(sample_rate_hz, reading_lengths(sample_rate_hz, frame))
-                for frame in range(self._pattern)
-            ]
+            for frame in range(self._pattern):
+                lengths = reading_lengths(sample_rate_hz, frame)
+                own = model.card.modes.matrices(sample_rate_hz, lengths)
+                # Frames that differ go one at a time, in which `block` has no part: one will do.
+                shared = self._matrices[0].block if self._matrices else own.block
+                self._matrices.append(own._replace(block=shared))
         self._size = -(-sample_rate_hz // READINGS_HZ)  # samples of a reading, at most
         self._local = threading.local()  # an engine may be shared by threads, its arrays may not
         starts = [state.start(1).ravel() for state in model.card.states]
