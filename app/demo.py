@@ -43,7 +43,8 @@ def demo(
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("app", "sssm"):
             raise
-        _fail(f"{INSTALL} ({error.name} is missing)")
+        tell(f"{INSTALL} ({error.name} is missing)")
+        raise typer.Exit(WRONG_USAGE) from None
     try:
         listening = bind(host, port)
     except OSError as error:
