@@ -43,8 +43,7 @@ def demo(
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("app", "sssm"):
             raise
-        tell(f"{INSTALL} ({error.name} is missing)")
-        raise typer.Exit(WRONG_USAGE) from None
+        _fail(f"{INSTALL} ({error.name} is missing)")
     try:
         listening = bind(host, port)
     except OSError as error:
