@@ -190,7 +190,6 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
 
 def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float) -> None:
     from sssm.calibration import EVENTS_MEASURABLE, measurable
-    from sssm.detector import DEFAULT_THRESHOLD
     from sssm.intervals import poisson_interval
 
     keywords, hours = heard.spotter.keywords, heard.hours
@@ -217,8 +216,8 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
             f"{hours:.2f} h cannot tell {per_hour:g} false accepts an hour from none: the smallest"
             f" rate that they can measure is {least:.2g}; record more, or expect up to that"
         )
-    own = heard.spotter.detector.thresholds
-    lower = [word for word in keywords if thresholds[word] < own.get(word, DEFAULT_THRESHOLD)]
+    own = heard.spotter.thresholds
+    lower = [word for word in keywords if thresholds[word] < own[word]]
     if lower:
         tell(
             f"less sure than the model's own of {', '.join(lower)}: little in these recordings"

@@ -17,7 +17,7 @@ from app.hooks import Hook
 from app.sources import Piece, Source
 from app.terminal import aligned, shown
 from sssm.audio import Samples
-from sssm.detector import DEFAULT_THRESHOLD, Detection
+from sssm.detector import Detection
 from sssm.hearing import Health, mono
 from sssm.reason import reason_of
 from sssm.spotter import KeywordSpotter
@@ -208,15 +208,14 @@ class Listener:
 
     def _reading(self) -> Reading:
         peak, self._peak = self._peak, 0.0
-        limits = self._spotter.detector.thresholds
         return Reading(
             f"{self._source.name}, {self._source.sample_rate_hz} Hz, {self.heard_s:.0f} s, "
             f"{_many(self._overflows, 'overflow')}",
             20 * math.log10(peak) if peak > 0 else LOWEST_DB,
             [
-                (keyword, score, limits.get(keyword, DEFAULT_THRESHOLD))
-                for keyword, score in zip(
-                    self._spotter.keywords, self._stream.smoothed.tolist(), strict=True
+                (keyword, score, threshold)
+                for (keyword, threshold), score in zip(
+                    self._spotter.thresholds.items(), self._stream.smoothed.tolist(), strict=True
                 )
             ],
         )

@@ -17,7 +17,6 @@ import typer
 from sssm import thresholds as thresholds_file
 from sssm.calibration import HIGHEST, curve, threshold_grid, thresholds_within
 from sssm.det import save_det
-from sssm.detector import DEFAULT_THRESHOLD
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.weights import find_model
@@ -141,9 +140,7 @@ def _chosen(
 def _measure(
     spotter: KeywordSpotter, positives: Positives, negatives: Negatives, out: Path, title: str
 ) -> dict[str, Any]:
-    detector = spotter.detector
-    own = {k: detector.thresholds.get(k, DEFAULT_THRESHOLD) for k in spotter.keywords}
-    own = {k: min(max(value, LOWEST), HIGHEST) for k, value in own.items()}
+    own = {k: min(max(value, LOWEST), HIGHEST) for k, value in spotter.thresholds.items()}
     points = curve(
         own, lambda x: counts_together(positives, negatives, x), lowest=LOWEST,
         most=MOST_PER_HOUR * negatives.hours,

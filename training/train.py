@@ -61,7 +61,7 @@ def train(
 
 
 def _failed(error: Exception, code: int) -> typer.Exit:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.filename:
         typer.echo(f"error: {error.filename}: {reason_of(error)}", err=True)
     else:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)

@@ -15,7 +15,7 @@ from app.event_file import Event
 from app.events import Heard, events, read_header
 from app.page.fold import Fold
 from app.page.hearing import Hearing
-from app.page.shelf import Shelf, thresholds
+from app.page.shelf import Shelf
 
 if TYPE_CHECKING:
     from sssm.audio import Samples
@@ -94,7 +94,7 @@ def heard_recording(
     return Recording(
         path, name, message, heard_s, tuple(found), ranked, sketch.peaks.points,
         sketch.scores.points, sketch.peaks.width / sketch.rate, sketch.scores.width / 100,
-        thresholds(spotter),
+        spotter.thresholds,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Shelf:
             spotter = self._spotters[name]
         if not sensitivity:
             return spotter
-        lower = {word: _shifted(x, -sensitivity) for word, x in thresholds(spotter).items()}
+        lower = {word: _shifted(x, -sensitivity) for word, x in spotter.thresholds.items()}
         return spotter.with_settings(thresholds=lower)
 
     def classifier(self, name: str) -> "Classifier":
@@ -87,14 +87,6 @@ class Shelf:
         for rate in (44_100, 48_000):
             with contextlib.suppress(ModelFileError):  # it hears another rate alone
                 spotter.stream(rate).push(np.zeros(rate // 10, np.int16))
-
-
-def thresholds(spotter: "KeywordSpotter") -> dict[str, float]:
-    """Of every keyword, in their order."""
-    from sssm.detector import DEFAULT_THRESHOLD
-
-    chosen = spotter.detector.thresholds
-    return {word: chosen.get(word, DEFAULT_THRESHOLD) for word in spotter.keywords}
 
 
 def _shifted(threshold: float, logits: float) -> float:

@@ -16,7 +16,7 @@ from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.inbox import HEADER, MOST_BYTES, Inbox, RefusalError, read_greeting, read_wish
 from app.page.recording import heard_recording
-from app.page.shelf import MOST_SENSITIVE, Shelf, thresholds
+from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
 from sssm.spotter import KeywordSpotter
 
@@ -134,9 +134,9 @@ def test_the_page_hears_what_a_spotter_hears(shelf):
 
 def test_sensitivity_shifts_thresholds_and_keeps_the_stream(shelf):
     plain, eager = shelf.spotter("s4"), shelf.spotter("s4", 1.0)
-    for word, threshold in thresholds(plain).items():
+    for word, threshold in plain.thresholds.items():
         odds = threshold / (1 - threshold)
-        assert thresholds(eager)[word] == pytest.approx(odds / (odds + np.e))
+        assert eager.thresholds[word] == pytest.approx(odds / (odds + np.e))
     x = stream_of(["yes"])
     hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 16_000)
     assert not hearing.push(x[:17_000]).detections

@@ -16,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.page.limits import Limits
-from app.page.shelf import thresholds
 from sssm.spotter import KeywordSpotter
 
 GREETING = json.dumps({"sample_rate_hz": 16_000})
@@ -69,7 +68,7 @@ def test_a_stream_is_heard_as_a_spotter_hears_it(served):
         assert socket.close_code == 1000
     assert said[0]["type"] == "ready"
     assert said[0]["keywords"][0] == "yes"
-    assert said[0]["thresholds"] == thresholds(KeywordSpotter.load("s4"))
+    assert said[0]["thresholds"] == KeywordSpotter.load("s4").thresholds
     expected = KeywordSpotter.load("s4").stream(16_000).push(x)
     words = [message for message in said if message["type"] == "word"]
     assert [word["keyword"] for word in words] == ["yes", "left"]
@@ -105,7 +104,7 @@ def test_sensitivity_changes_while_it_listens(served):
     with connect(served.socket, proxy=None) as socket:
         socket.send(json.dumps({"sample_rate_hz": 16_000, "model": "s4", "sensitivity": -2}))
         ready = json.loads(socket.recv())
-        plain = thresholds(KeywordSpotter.load("s4"))
+        plain = KeywordSpotter.load("s4").thresholds
         assert all(ready["thresholds"][word] > plain[word] for word in plain)
         socket.send('{"sensitivity": 0}')
         said = json.loads(socket.recv())
