@@ -61,12 +61,17 @@ def start(data: Path, out: Path, *settings: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def wait_until(process: subprocess.Popen, happened) -> None:
+def stand_when(process: subprocess.Popen, happened) -> None:
+    """The group stands still while it is looked at: steps go on faster than a checkpoint is read."""
     end = time.monotonic() + 120
-    while not happened():
+    while True:
+        os.killpg(process.pid, signal.SIGSTOP)
+        if happened():
+            return
+        os.killpg(process.pid, signal.SIGCONT)
+        time.sleep(0.01)
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def checkpoint(out: Path) -> dict:
@@ -96,15 +101,16 @@ def test_resume_after_kill_and_after_ctrl_c_is_exact(words, tmp_path):
 
     out = tmp_path / "broken"
     process = start(words, out, *SHORT)
-    wait_until(process, (out / "checkpoint.pt").is_file)
+    stand_when(process, (out / "checkpoint.pt").is_file)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     killed_at = checkpoint(out)["step"]
     assert 2 <= killed_at < 24
 
     process = start(words, out, *SHORT)
-    wait_until(process, lambda: checkpoint(out)["step"] > killed_at)
+    stand_when(process, lambda: checkpoint(out)["step"] > killed_at)
     os.killpg(process.pid, signal.SIGINT)  # to the loader's process too, as from a terminal
+    os.killpg(process.pid, signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     stopped_at = checkpoint(out)["step"]
