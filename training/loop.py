@@ -23,15 +23,16 @@ from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sssm.layers.contract import leaves
-from sssm.model import KeywordModel, ModelState
+from sssm.model import KeywordModel
 from sssm.weights import ModelCard, fingerprint, save_model
+from training.amid_talk import CAUTION
 from training.carried import detach, from_leaves
 from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
 from training.initial import initial_model
 from training.labels import label_set
-from training.objective import Losses, Objective
+from training.objective import Heard, Losses, Objective
 from training.optimizer import optimizer_of, set_rates
 from training.progress import Progress
 from training.recipe import Recipe
@@ -40,8 +41,6 @@ from training.scoring import LabelledClip, clip_scores, labelled_clips
 from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
-
-CAUTION = 2  # amid talk, of a new model's detector: what suits the shipped ones
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -106,10 +105,9 @@ class Trainer:
         self.average = AveragedModel(objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
         self.average.to(fabric.device)
-        model, rows = self.objective.model, recipe.stream_rows
-        self.heard: list[ModelState] = []  # one for the rows of each loader
-        if rows:
-            self.heard = [detach(model.init_state(rows)) for _ in range(recipe.loaders)]
+        self.heard: list[Heard] = []  # one for the rows of each loader
+        if rows := recipe.stream_rows:
+            self.heard = [detach(objective.init_heard(rows)) for _ in range(recipe.loaders)]
 
     @property
     def averaged_model(self) -> KeywordModel:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sssm.model import KeywordModel, ModelState
+from training.amid_talk import no_talk, weighed
 from training.carried import detach, restart
 from training.examples import Batch
 from training.labels import SILENCE, UNKNOWN
@@ -29,6 +30,13 @@ class Losses(NamedTuple):
     phone: Tensor | None
     stream: Tensor | None
     correct: Tensor  # share of clips whose class is right, as trained
+
+
+class Heard(NamedTuple):
+    """State of the streams of a loader's rows."""
+
+    model: ModelState
+    talk: Tensor  # see `training.amid_talk`
 
 
 class Objective(nn.Module):
@@ -55,13 +63,19 @@ class Objective(nn.Module):
         self.phone_head = nn.Linear(H, vocabulary.phone_count) if recipe.phone_weight else None
         if self.phone_head is not None:  # most frames say nothing: start there, not at uniform
             nn.init.constant_(self.phone_head.bias[BLANK : BLANK + 1], 5.0)
-        self._keywords = sum(label not in (UNKNOWN, SILENCE) for label in model.config.labels)
+        labels = model.config.labels
+        self._keywords = sum(label not in (UNKNOWN, SILENCE) for label in labels)
+        self._unknown = labels.index(UNKNOWN) if UNKNOWN in labels else None
 
-    def forward(self, step: Step, state: ModelState | None) -> tuple[Losses, ModelState | None]:
+    def init_heard(self, rows: int) -> Heard:
+        """State of streams that have heard nothing."""
+        return Heard(self.model.init_state(rows), no_talk(rows, self.log_prior.device))
+
+    def forward(self, step: Step, heard: Heard | None) -> tuple[Losses, Heard | None]:
         """Losses, and the streams' state after this step: the next step goes on from there."""
         clips = step.clips
-        _, features, heard = self.model.features(clips.samples, bandwidth_hz=clips.bandwidth_hz)
-        logits = self.model.clip_logits(heard) + self.log_prior
+        _, features, after = self.model.features(clips.samples, bandwidth_hz=clips.bandwidth_hz)
+        logits = self.model.clip_logits(after) + self.log_prior
         total = clip = F.cross_entropy(logits, clips.label)
         word = phone = stream = None
         if self.word_head is not None:
@@ -70,19 +84,21 @@ class Objective(nn.Module):
         if self.phone_head is not None:
             phone = _phone_loss(self.phone_head(features), clips)
             total = total + self.recipe.phone_weight * phone
-        if step.stream is not None and state is not None:
-            frames, state = self._listen(step.stream, state)
+        if step.stream is not None and heard is not None:
+            frames, heard = self._listen(step.stream, heard)
             stream = _stream_loss(frames, step.stream.label, self._keywords)
             total = total + self.recipe.stream_weight * stream
         correct = (logits.argmax(dim=1) == clips.label).float().mean()
-        return Losses(total, clip, word, phone, stream, correct), state
+        return Losses(total, clip, word, phone, stream, correct), heard
 
-    def _listen(self, stream: StreamBatch, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Logits of the frames of a piece, and the state after it without its past."""
-        silence = self.model.init_state(stream.samples.shape[0])
-        state = restart(state, silence, stream.fresh)
+    def _listen(self, stream: StreamBatch, heard: Heard) -> tuple[Tensor, Heard]:
+        """Logits of the frames of a piece as a detector weighs them, and the state after it."""
+        silence = self.init_heard(stream.samples.shape[0])
+        state, talk = restart(heard, silence, stream.fresh)
         logits, _, state = self.model.features(stream.samples, state, stream.bandwidth_hz)
-        return logits, detach(state)
+        if self._unknown is not None:
+            logits, talk = weighed(logits, self._keywords, self._unknown, talk)
+        return logits, detach(Heard(state, talk))
 
 
 def _means(features: Tensor) -> Tensor:

@@ -17,17 +17,16 @@ from training.streams import NOTHING, StreamBatch, maybe
 from training.vocabulary import Vocabulary
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
-CLASSES = torch.zeros(4)
 
 
-def objective(**settings) -> Objective:
+def objective(classes: tuple[str, ...] = LABELS, **settings) -> Objective:
     torch.manual_seed(0)
     recipe = Recipe(**settings)
     config = ModelConfig(
-        labels=LABELS, bands=8, channels=8, state_size=2, depth=2, dropout=recipe.dropout
+        labels=classes, bands=8, channels=8, state_size=2, depth=2, dropout=recipe.dropout
     )
     vocabulary = Vocabulary(["yes", "no", "cat"])
-    return Objective(KeywordModel(config), recipe, CLASSES, vocabulary)
+    return Objective(KeywordModel(config), recipe, torch.zeros(len(classes)), vocabulary)
 
 
 def clips(*, word: int = 0, phones: int = 3) -> Batch:
@@ -46,7 +45,7 @@ def stream(label: int, fresh: bool = False) -> StreamBatch:
 
 def test_the_total_is_the_weighted_sum():
     o = objective(word_weight=0.4, phone_weight=0.2, stream_weight=0.5)
-    losses, _ = o(Step(clips(), stream(1)), o.model.init_state(3))
+    losses, _ = o(Step(clips(), stream(1)), o.init_heard(3))
     expected = losses.clip + 0.4 * losses.word + 0.2 * losses.phone + 0.5 * losses.stream
     torch.testing.assert_close(losses.total, expected)
 
@@ -72,7 +71,7 @@ def gradients(o: Objective) -> list[Tensor]:
 def test_nothing_known_is_no_loss_and_no_nan():
     o = objective()
     step = Step(clips(word=-1, phones=0), stream(NOTHING, fresh=True))
-    losses, state = o(step, o.model.init_state(3))
+    losses, state = o(step, o.init_heard(3))
     assert losses.word == losses.phone == 0
     assert losses.stream > 0
     losses.total.backward()
@@ -130,21 +129,42 @@ def test_a_keyword_counts_by_the_mean_of_its_frames():
 
 def test_the_state_goes_on_without_its_past():
     o = objective(dropout=0.0)
-    _, first = o(Step(clips(), stream(1)), o.model.init_state(3))
+    _, first = o(Step(clips(), stream(1)), o.init_heard(3))
     assert not any(leaf.requires_grad for leaf in leaves(first))
     carried, _ = o(Step(clips(), stream(1)), first)
     fresh, _ = o(Step(clips(), stream(1, fresh=True)), first)
-    silence, _ = o(Step(clips(), stream(1)), o.model.init_state(3))
+    silence, _ = o(Step(clips(), stream(1)), o.init_heard(3))
     torch.testing.assert_close(fresh.stream, silence.stream)
     assert carried.stream != fresh.stream
+
+
+def test_a_word_counts_as_the_detector_weighs_it():
+    """Harder to be heard amid talk than after silence; easier to be kept quiet; not from anew."""
+    o = objective(dropout=0.0)
+    quiet = o.init_heard(3)
+    amid = quiet._replace(talk=torch.full_like(quiet.talk, 0.9))
+
+    def loss(heard, label, *, fresh=False):
+        return o(Step(clips(), stream(label, fresh)), heard)[0].stream
+
+    assert loss(amid, 1) > loss(quiet, 1) + 1
+    assert loss(amid, NOTHING) < loss(quiet, NOTHING)
+    assert loss(amid, 1, fresh=True) == loss(quiet, 1)
+
+
+def test_without_a_class_for_other_words_there_is_no_talk():
+    o = objective(("yes", "no", "_silence_"))
+    losses, heard = o(Step(clips(), stream(1)), o.init_heard(3))
+    assert losses.stream.isfinite()
+    assert not heard.talk.any()
 
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
 def test_states_stay_float32_under_mixed_precision(precision):
     o = objective()
     with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-        losses, state = o(Step(clips(), stream(0)), o.model.init_state(3))
+        losses, state = o(Step(clips(), stream(0)), o.init_heard(3))
         losses.total.backward()
-    like = o.model.init_state(3)
+    like = o.init_heard(3)
     assert [leaf.dtype for leaf in leaves(state)] == [leaf.dtype for leaf in leaves(like)]
     assert all(gradient.isfinite().all() for gradient in gradients(o))

@@ -62,7 +62,7 @@ def start(data: Path, out: Path, *settings: str) -> subprocess.Popen:
 
 
 def stand_when(process: subprocess.Popen, happened) -> None:
-    """The group stands still while it is looked at: steps go on faster than a checkpoint is read."""
+    """The group stands still while it is looked at: steps are faster than that."""
     end = time.monotonic() + 120
     while True:
         os.killpg(process.pid, signal.SIGSTOP)

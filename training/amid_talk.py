@@ -1,0 +1,48 @@
+"""What is known before a word is heard, in training: `sssm.talk` with gradients.
+
+What a detector will weigh, its model learns to be weighed by: a word of a sentence is no mistake to
+be learned from any more, and whether `_unknown_` or `_silence_` is heard before a word matters.
+"""
+
+import torch
+from torch import Tensor
+
+from sssm.talk import KEEP, MOST, STAGES, TAKE
+
+CAUTION = 2  # amid talk, of a new model's detector
+
+
+def weighed(logits: Tensor, keywords: int, unknown: int, talk: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits whose keywords are as likely as the talk before them lets them be, and the talk after.
+
+    Args:
+        logits: (rows, frames, classes), those of keywords first.
+        keywords: how many these are.
+        unknown: column of `_unknown_`.
+        talk: (rows, STAGES) after the frames before, zeros at first.
+    """
+    logits = logits.float()
+    with torch.autocast(logits.device.type, enabled=False):  # a state is float32
+        said, talk = _heard(torch.softmax(logits, dim=2)[:, :, unknown], talk)
+    prior = CAUTION * torch.log1p(-MOST * said)
+    is_keyword = torch.arange(logits.shape[2], device=logits.device) < keywords
+    return logits + prior[:, :, None] * is_keyword, talk
+
+
+def no_talk(rows: int, device: torch.device) -> Tensor:
+    """Of streams that have heard nothing."""
+    return torch.zeros(rows, STAGES, device=device)
+
+
+def _heard(unknown: Tensor, talk: Tensor) -> tuple[Tensor, Tensor]:
+    """Talk at every frame (rows, frames) and after the last (rows, STAGES)."""
+    n = torch.arange(unknown.shape[1], device=unknown.device)
+    ago = n[:, None] - n
+    mean = torch.where(ago >= 0, TAKE * KEEP ** ago.clamp(min=0).float(), 0)  # of frames, by row
+    left = KEEP ** (n + 1.0)  # of what was before the first
+    said, after = unknown, []
+    for before in talk.unbind(dim=1):
+        now = said @ mean.T + before[:, None] * left
+        said = torch.cat([before[:, None], now[:, :-1]], dim=1)  # the next hears it a frame later
+        after.append(now[:, -1])
+    return now, torch.stack(after, dim=1)
