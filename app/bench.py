@@ -21,7 +21,7 @@ import typer
 
 from app.pool import one_thread
 from app.spotting import Model, load_spotter
-from app.terminal import INPUT_FAILED, say, tell
+from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
 
 if TYPE_CHECKING:
     from sssm.audio import Samples
@@ -67,8 +67,15 @@ def bench(
     """Measure what listening costs here: time a call, streams a core, memory."""
     # Before anything that calculates is loaded: some libraries read it only then.
     os.environ["OMP_NUM_THREADS"] = "1"
+    from sssm.weights import ModelFileError
+
     peer = None if against is None else _silero()
     spotter = load_spotter(model, None, None, None)
+    try:
+        spotter.stream(RATE_HZ)
+    except ModelFileError as error:  # exported at another rate
+        tell(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
     one_thread()
     if not as_json:
         say(COLUMNS.format(*HEAD))

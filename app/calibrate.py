@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.events import Heard, heard_out
+from app.outputs import keep_inputs
 from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
@@ -58,7 +59,10 @@ def calibrate(
     heard = _Recordings(spotter)
     files, failures = listed([negatives])
     heard.failures += failures
-    heard.listen([(path, None) for path in files] + _of_keywords(positives, heard))
+    recordings = [(path, None) for path in files] + _of_keywords(positives, heard)
+    for written in (out, str(picture)):
+        keep_inputs(written, [model, *(path for path, _ in recordings)])
+    heard.listen(recordings)
     if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")
     else:

@@ -67,7 +67,7 @@ def _accounts(file: str | None) -> dict[str, str]:
     source, text = f"--auth {file}", os.environ.get(ACCOUNTS)
     if file is not None:
         try:
-            text = Path(file).read_text(encoding="utf-8")
+            text = Path(file).read_text(encoding="utf-8-sig")  # a mark where Windows made it
         except (OSError, UnicodeDecodeError) as error:
             reason = reason_of(error) if isinstance(error, OSError) else "not text in UTF-8"
             tell(f"{source}: {reason}")

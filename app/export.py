@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.outputs import keep_inputs
 from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
 from sssm.reason import reason_of
 
@@ -40,6 +41,7 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, and prove that it gives what torch gives."""
     try:
+        from sssm.audio import AudioError
         from sssm.onnx.export import Export, export_model
         from sssm.onnx.verify import VerificationError
         from sssm.weights import ModelFileError, find_model, fingerprint, load_model
@@ -63,13 +65,11 @@ def export(
         if out.exists() and not out.is_file():
             raise ValueError(f"{out}: not a file")
         path = find_model(model)
+        keep_inputs(out, [str(path)])
         network, card = load_model(path)
         recordings = None if data is None else _recordings(data, card.labels)
         # A link stays one: what it points to is written.
         written = export_model(network, card, fingerprint(path), out.resolve(), wanted)
-        lines = [_line(out, wanted, written)]
-        if quantize:
-            lines.append(_cost(out, network, written, recordings))
     except VerificationError as error:
         tell(f"{out}: not written, {error}")
         raise typer.Exit(INPUT_FAILED) from None
@@ -79,8 +79,14 @@ def export(
     except (ModelFileError, ValueError) as error:
         tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
-    for line in lines:
-        say(line)
+    say(_line(out, wanted, written))
+    if quantize:
+        try:
+            cost = _cost(out, network, written, recordings)
+        except AudioError as error:
+            tell(f"{error}; so what 8 bits cost is not known")
+            raise typer.Exit(INPUT_FAILED) from None
+        say(cost)
 
 
 def _line(out: Path, wanted: "Export", written: "Exported") -> str:

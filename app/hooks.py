@@ -37,7 +37,9 @@ class Hook:
         if not self._command:
             raise ValueError("--on-detection: an empty command")
         if shutil.which(self._command[0]) is None:
-            raise ValueError(f"--on-detection {self._command[0]}: no such command")
+            is_there = os.path.isfile(self._command[0])
+            reason = "not a program: chmod +x makes it one" if is_there else "no such command"
+            raise ValueError(f"--on-detection {self._command[0]}: {reason}")
         self._tell = tell
         self._told: set[str] = set()
         self._running: list[subprocess.Popen[bytes]] = []

@@ -48,7 +48,8 @@ class PipedSource:
             raise first
         assert isinstance(first, _Opened)
         self.sample_rate_hz = first.sample_rate_hz
-        self._heard = False
+        self._heard = self._any_finite = False
+        self._told = False
         self._is_over = False
 
     def start(self) -> None:
@@ -66,11 +67,22 @@ class PipedSource:
         assert isinstance(came, np.ndarray)
         if len(came):
             fresh, self._heard = not self._heard, True
-            return Piece(came, fresh=fresh)
+            return Piece(came, fresh=fresh, notes=self._notes(came))
         if not self._heard:
             raise AudioError(NAME, "holds no samples")
+        if not self._any_finite:
+            raise AudioError(NAME, "every sample is NaN or infinite")
         self._is_over = True
         return Piece(np.zeros(round(AFTER_S * self.sample_rate_hz), np.float32), is_after=True)
+
+    def _notes(self, samples: Samples) -> tuple[str, ...]:
+        """What to tell once of samples that are no numbers."""
+        finite = np.isfinite(samples)
+        self._any_finite |= bool(finite.any())
+        if finite.all() or self._told:
+            return ()
+        self._told = True
+        return (f"{NAME}: some samples are NaN or infinite, taken as 0",)
 
     def close(self) -> None:
         """Nothing: the descriptor is the program's."""

@@ -107,6 +107,7 @@ class Session:
         return self._faults >= MOST_FAULTS or self._saved == 0
 
     def _record(self, ending: Ending) -> None:
+        from sssm.audio import AudioError
         from sssm.hearing import mono
 
         gone = reader_watch()
@@ -116,7 +117,11 @@ class Session:
         while self._saved < self._takes and self._faults < MOST_FAULTS and not ending:
             if gone():
                 raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-            piece = self._source.read()
+            try:
+                piece = self._source.read()
+            except AudioError:  # what came before is whole
+                self._judge(cutter.finish())
+                raise
             if piece is None:
                 self._judge(cutter.finish())
                 return

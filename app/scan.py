@@ -16,6 +16,7 @@ import typer
 
 from app.event_file import Event, EventFile, check_name
 from app.events import Heard, events
+from app.outputs import keep_inputs
 from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
 from app.recordings import listed
@@ -88,6 +89,8 @@ def scan(
     spotter = load_spotter(*options)
     one_thread()
     files, unlisted = listed(paths)
+    if out is not None:
+        keep_inputs(out, [*files, thresholds, model])
     widths = (
         min(WIDEST_PATH, max((len(shown(path)) for path in files), default=0)),
         max(map(len, spotter.keywords)),

@@ -35,6 +35,8 @@ UNKNOWN_BYTES = 0x7FFF_0000
 # Float files may hold 16-bit integers as they are.  Beyond that a sample is damage, and its square
 # must not overflow in the bank.
 LARGEST = 32_768.0
+# Noted of an RF64 file that ends early.
+CUT_RF64 = r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)"
 # Noted of a Vorbis file without its last pages, with a part of one, and of such an Opus file.
 CUT_OGG = (
     "lacks an end-of-stream bit",
@@ -252,10 +254,12 @@ def _first_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _is_cut_short(log: str) -> bool:
-    """By what libsndfile noted of a WAV or OGG, of which it reads what is there."""
+    """By what libsndfile noted of a WAV, RF64 or OGG, of which it reads what is there."""
     promised = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
     cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
-    return cut_wav or any(note in log for note in CUT_OGG)
+    counted = re.search(CUT_RF64, log)
+    cut_rf64 = bool(counted and int(counted[1]) < int(counted[2]))
+    return cut_wav or cut_rf64 or any(note in log for note in CUT_OGG)
 
 
 def decoder_reason(error: Exception) -> str:

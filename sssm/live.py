@@ -1,8 +1,8 @@
 """A model that listens, whatever runs it.
 
 One rule: a shipped name runs on onnxruntime, as every .onnx file does; a .safetensors file runs on
-torch, which the extra `torch` installs.  The compiled engine that it then has is some three times
-as fast for long recordings and many streams: who has the extra may hand in the shipped weights.
+torch, which the extra `torch` installs.  The compiled engine that it then has is half as fast again
+or more for long recordings and many streams: who has the extra may hand in the shipped weights.
 """
 
 import functools

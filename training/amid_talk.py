@@ -1,7 +1,8 @@
 """What is known before a word is heard, in training: `sssm.talk` with gradients.
 
-What a detector will weigh, its model learns to be weighed by: a word of a sentence is no mistake to
-be learned from any more, and whether `_unknown_` or `_silence_` is heard before a word matters.
+A word of a sentence is no mistake to be learned from any more, and whether `_unknown_` or
+`_silence_` is heard before a word matters.  All keywords are weighed together here, each alone in a
+detector: where two are likely at once, which is rare, that differs.
 """
 
 import torch

@@ -30,6 +30,7 @@ from training.speech_commands import Recording
 
 SAMPLE_RATE_HZ = 16_000
 BACKGROUND_HELD_OUT = 0.2  # last part of every background recording, for evaluation alone
+SPLITS = ("training", "calibration", "validation", "testing")
 CACHE = ".sssm-cache"
 
 
@@ -192,15 +193,25 @@ def _published(root: Path, download: bool) -> list[Entry]:
     background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
     entries += [_wordless(root, path, "background", "training") for path in background]
     noise, speech = root / "noise", root / "speech"
-    for row in read_rows(noise / "splits.csv", ("path", "split")) if noise.is_dir() else []:
+    for row in _split_rows(noise / "splits.csv") if noise.is_dir() else []:
         entries.append(_wordless(root, noise / row["path"], "noise", row["split"]))
-    for row in read_rows(speech / "transcripts.csv", ("path", "split")) if speech.is_dir() else []:
+    for row in _split_rows(speech / "transcripts.csv") if speech.is_dir() else []:
         speaker = row["path"].split("-")[0]
         entries.append(Entry(f"speech/{row['path']}", "speech", row["split"], "", speaker))
     for path in sorted((root / "words").glob("*/*.wav")):
         word = path.parent.name.replace("_", " ")
         entries.append(_word(root, Recording(path, word, path.stem, "training"), "phrases"))
     return entries
+
+
+def _split_rows(path: Path) -> list[dict[str, str]]:
+    """Rows that say of each recording to which split it belongs."""
+    rows = read_rows(path, ("path", "split"))
+    for number, row in enumerate(rows, start=1):
+        if row["split"] not in SPLITS:
+            known = ", ".join(SPLITS)
+            raise ValueError(f"{path}: row {number}: no split {row['split']!r} ({known})")
+    return rows
 
 
 def _own_words(root: Path) -> list[Entry]:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import NoisePool, SentencePool, WordPool, hiss
+from training.pools import NoisePool, SentencePool, WordPool, hiss, loudest
 from training.recipe import Recipe
 from training.vocabulary import BLANK, Vocabulary
 
@@ -53,11 +53,10 @@ class Examples(Dataset[Batch]):
         self.corpus, self.labels, self.vocabulary = corpus, labels, vocabulary
         self.recipe, self.rank = recipe, rank
         training = corpus.where(source="commands", split="training")
-        self.words = WordPool(corpus, training, recipe.balance)
+        self.words = WordPool(corpus, training, recipe.balance, recipe.clip_s)
         self.noise = NoisePool(corpus, recipe.babble)
         self.sentences = SentencePool(corpus, avoid=labels.keywords)
-        phrases = corpus.where(source="phrases", split="training")
-        self.phrases = WordPool(corpus, phrases, 0.0)
+        self.phrases = WordPool(corpus, _phrases(corpus, labels), 0.0, recipe.clip_s)
         self.shares = self._class_shares()
 
     def __len__(self) -> int:
@@ -101,6 +100,7 @@ class Examples(Dataset[Batch]):
             x = augment.speed_or_pitch(
                 x, rng, speed_share=recipe.speed, pitch_share=recipe.pitch, most=recipe.speed_range
             )
+            x = loudest(x, length)
         most = max(recipe.shift_s * SAMPLE_RATE_HZ, (length - len(x)) / 2)
         shift = int(rng.uniform(-1, 1) * most)
         x = augment.place(x, length, shift)
@@ -150,3 +150,10 @@ class Examples(Dataset[Batch]):
             padded,
             torch.tensor([len(row) for row in phones]),
         )
+
+
+def _phrases(corpus: Corpus, labels: LabelSet) -> list[int]:
+    """Recordings of phrases that hold no keyword."""
+    keywords = set(labels.keywords)
+    phrases = corpus.where(source="phrases", split="training")
+    return [n for n in phrases if not keywords & set(corpus.entries[n].word.split())]

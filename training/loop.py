@@ -63,6 +63,11 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     with fabric.rank_zero_first(local=True):
         corpus = open_corpus(data, own_words=recipe.labels == "folder", download=download)
     labels = label_set(recipe.labels, corpus)
+    if len(labels.labels) == 1:
+        raise ValueError(
+            f"{data}: {labels.labels[0]} is all there is, so there is nothing to tell it from: "
+            "record _unknown_ or _background_noise_ too"
+        )
     vocabulary = Vocabulary.of(corpus, recipe.vocabulary)
     examples = Examples(corpus, labels, vocabulary, recipe, fabric.global_rank)
     streams = Streams(corpus, labels, recipe, fabric.global_rank) if recipe.stream_rows else None

@@ -17,6 +17,15 @@ SEAM = int(0.03 * SAMPLE_RATE_HZ)
 QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
 
 
+def loudest(x: np.ndarray, length: int) -> np.ndarray:
+    """`length` samples of `x` where it is loudest; all of it where it is no longer."""
+    if len(x) <= length:
+        return x
+    energy = np.cumsum(np.square(np.pad(x, (1, 0)), dtype=np.float64))
+    start = int(np.argmax(energy[length:] - energy[:-length]))
+    return x[start : start + length]
+
+
 class WordPool:
     """Recordings of single words.
 
@@ -24,10 +33,11 @@ class WordPool:
         corpus: recordings.
         numbers: of the entries to draw from.
         balance: exponent of a word's count in how often `draw_word` gives it.
+        clip_s: seconds of a recording of more than half as long again that are drawn.
     """
 
-    def __init__(self, corpus: Corpus, numbers: list[int], balance: float):
-        self._corpus = corpus
+    def __init__(self, corpus: Corpus, numbers: list[int], balance: float, clip_s: float = 1.0):
+        self._corpus, self._length = corpus, int(clip_s * SAMPLE_RATE_HZ)
         self._by_word: dict[str, list[int]] = {}
         for n in numbers:
             self._by_word.setdefault(corpus.entries[n].word, []).append(n)
@@ -63,14 +73,10 @@ class WordPool:
         return x
 
     def _recording(self, word: str, rng: np.random.Generator) -> np.ndarray:
-        """Samples of a recording; of more than 1.5 s, the loudest second."""
+        """Samples of a recording; of one that is much too long, where it is loudest."""
         numbers = self._by_word[word]
         x = as_float(self._corpus[numbers[rng.integers(len(numbers))]])
-        if len(x) <= 1.5 * SAMPLE_RATE_HZ:
-            return x
-        energy = np.cumsum(np.square(np.pad(x, (1, 0)), dtype=np.float64))
-        start = int(np.argmax(energy[SAMPLE_RATE_HZ:] - energy[:-SAMPLE_RATE_HZ]))
-        return x[start : start + SAMPLE_RATE_HZ]
+        return x if len(x) <= 1.5 * self._length else loudest(x, self._length)
 
 
 class NoisePool:
@@ -112,6 +118,20 @@ class NoisePool:
             return np.resize(as_float(x), length) if len(x) else np.zeros(length, np.float32)
         start = rng.integers(len(x) - length)
         return as_float(x[start : start + length])
+
+    @property
+    def has_bursts(self) -> bool:
+        return bool(self._noise)
+
+    def burst(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """At most `length` samples of an everyday sound, where it is loud."""
+        x = as_float(self._corpus[self._noise[rng.integers(len(self._noise))]])
+        if not len(x):
+            return np.zeros(length, np.float32)
+        power = np.cumsum(np.square(x, dtype=np.float64))
+        loud = int(np.searchsorted(power, rng.random() * power[-1]))
+        first = max(0, loud - int(rng.uniform(0.1, 0.9) * length))
+        return x[first : first + length]
 
     def _talkers(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Some people, alike in loudness, each repeating one sentence."""

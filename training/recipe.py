@@ -23,7 +23,8 @@ SHARES = (
 RANGES = {
     "seed": (0, 2**31 - 1), "clip_s": (0.1, 60), "balance": (0, 2), "shift_s": (0, 10),
     "speed_range": (0, 0.5), "snr_low_db": (-120, 120), "snr_high_db": (-120, 120),
-    "gain_low_db": (-120, 120), "gain_high_db": (-120, 120),
+    "gain_low_db": (-120, 120), "gain_high_db": (-120, 120), "weight_decay": (0, 100),
+    "word_weight": (0, 1000), "phone_weight": (0, 1000), "stream_weight": (0, 1000),
 }  # fmt: skip
 LOW_TO_HIGH = (("snr_low_db", "snr_high_db"), ("gain_low_db", "gain_high_db"))
 
@@ -39,8 +40,9 @@ class Recipe:
         batch: clips a step and device.
         clip_s: seconds of a clip.
         lr: of AdamW at its highest.
-        ssm_lr: the same for A, dt, and the bank's modes, which have no weight decay either.
-        weight_decay: of everything else.
+        ssm_lr: the same for A, B and dt of S4 and S4D, A of Mamba, and the bank's modes, which have
+            no weight decay either.
+        weight_decay: of the other matrices.
         warmup: steps in which the rates rise.
         clip_norm: largest norm of a gradient.
         ema: decay of the moving average of the weights, which is what is saved.

@@ -19,11 +19,12 @@ BEFORE_S, AFTER_S = (0.05, 0.35), (0.1, 0.6)
 # words that start with a consonant.
 BEGINNING, ENDING = (0.2, 0.4), (0.35, 0.6)
 SPEECH_S, NOISE_S = (1.0, 6.0), (0.3, 4.0)
+BURST_S, BURST_OCTAVES = (0.15, 0.9), (-0.8, 0.8)  # as long as a word, and so much faster
 
 # How often each kind of sound stands in a stream beside the others, where there is any.
 SHARES = {
     "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.04, "ending": 0.04,
-    "together": 0.06, "blend": 0.06, "speech": 0.25, "noise": 0.08,
+    "together": 0.06, "blend": 0.06, "speech": 0.25, "noise": 0.06, "burst": 0.09,
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ class SoundPool:
         self._corpus, self._recipe = corpus, recipe
         commands = corpus.where(source="commands", split="training")
         words = {corpus.entries[n].word for n in commands}
-        self._words = WordPool(corpus, commands, recipe.balance)
+        self._words = WordPool(corpus, commands, recipe.balance, recipe.clip_s)
         self._keywords = [word for word in labels.keywords if word in words]
         self._with_ending = [word for word in self._keywords if onset(word)]
         self._blends = _blends(self._keywords, sorted(words))
@@ -63,7 +64,7 @@ class SoundPool:
         there = {
             "other": self._others, "cut": self._cuts.exists, "ending": bool(self._with_ending),
             "blend": bool(self._blends), "speech": bool(self._sentences),
-            "noise": self._noise.exists,
+            "noise": self._noise.exists, "burst": self._noise.has_bursts,
         }  # fmt: skip
         self._kinds = [kind for kind in SHARES if there.get(kind, True)]
         shares = np.array([SHARES[kind] for kind in self._kinds])
@@ -86,6 +87,8 @@ class SoundPool:
             return _joined(self._part(rng), self._part(rng))
         if kind == "noise":
             return _unknown(self._noise.draw(_samples(NOISE_S, rng), rng))
+        if kind == "burst":
+            return self._burst(rng)
         word = self._keyword(rng) if kind == "keyword" else self._other(rng)
         return self._word(word, kind == "keyword", rng)
 
@@ -148,6 +151,12 @@ class SoundPool:
         length = _samples(SPEECH_S, rng)
         first = int(rng.integers(max(1, len(x) - length)))
         return _unknown(self._varied(as_float(x[first : first + length]), rng))
+
+    def _burst(self, rng: np.random.Generator) -> Sound:
+        """As much of an everyday sound as a word takes: a dog's bark is nearly "stop"."""
+        faster = 2 ** rng.uniform(*BURST_OCTAVES)
+        x = self._noise.burst(int(_samples(BURST_S, rng) * faster), rng)
+        return _unknown(augment.speed(x, faster))
 
     def _varied(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         recipe = self._recipe

@@ -21,7 +21,7 @@ from app.events import read_header
 from app.page.limits import Limits
 from app.page.recording import Recording, heard_recording
 from app.page.shelf import Shelf
-from app.page.uploads import Uploads
+from app.page.uploads import Uploads, uploads_only
 from sssm.audio import AudioError
 
 MOST_FILES = 50
@@ -42,6 +42,7 @@ class Files:
             file_count="multiple", type="filepath", height=160, elem_id="sssm-dropped",
             label=f"Audio: {limits.max_upload_mb} MB, {limits.max_minutes} min each",
         )  # fmt: skip
+        uploads_only(dropped)
         shown = gr.HTML(HINT, elem_id="sssm-heard")
         gr.on(
             [dropped.change, model.change, sensitivity.release], self.hear,
@@ -56,7 +57,7 @@ class Files:
             (self.classify, "classify", []),
             (self.scan, "scan", [gr.Number(0.0, label="sensitivity", visible=False)]),
         ):
-            file = gr.File(type="filepath", label="file", visible=False)
+            file = uploads_only(gr.File(type="filepath", label="file", visible=False))
             model = gr.Textbox(self._shelf.names[0], label="model", visible=False)
             answer = gr.JSON(label=name, visible=False)
             gr.Button(visible=False).click(

@@ -52,6 +52,10 @@ class Gate:
                 return
         elif scope["type"] == "http":
             headers = Headers(scope=scope)
+            if self._local_only and _name(headers.get("host", "")) not in LOOPBACK:
+                reason = "foreign host: this server is for its own machine\n"
+                await PlainTextResponse(reason, 403)(scope, receive, send)
+                return
             if not self._is_known(headers):
                 if "authorization" in headers:
                     await asyncio.sleep(WRONG_S)
@@ -105,6 +109,14 @@ class Gate:
             await send(message)
 
         return send_marked
+
+
+def _name(host: str) -> str | None:
+    """Of a Host header, which may have a port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
 
 
 def _same(given: str, kept: str) -> bool:

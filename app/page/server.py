@@ -156,4 +156,7 @@ def _blocks(shelf: Shelf, limits: Limits, uploads: Uploads) -> gr.Blocks:
             uploads.leave(str(request.session_hash))
 
         page.unload(leave)
+    # Gradio opens any file that a visitor names until a page has been launched, and one that is
+    # mounted never is.
+    page.has_launched = True
     return page

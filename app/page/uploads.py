@@ -4,6 +4,23 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable
+from pathlib import Path
+
+import gradio as gr
+
+
+def uploads_only(file: gr.File) -> gr.File:
+    """It takes what a visitor sends, never an address, which the server would ask for a file."""
+    move = file.async_move_resource_to_block_cache
+
+    async def move_upload(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error("an address is no file: upload one")
+        moved: str | None = await move(path)
+        return moved
+
+    file.async_move_resource_to_block_cache = move_upload  # type: ignore[assignment, method-assign]
+    return file
 
 
 class Uploads:

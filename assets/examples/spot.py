@@ -25,7 +25,8 @@ facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_ma
 outputs = [output.name for output in session.get_outputs()]
 samples, rate = soundfile.read(RECORDING, dtype="float32", always_2d=True)
 if facts["unit"] == "sample" or rate != facts["sample_rate_hz"]:
-    sys.exit(f"wanted: sssm export MODEL OUT --unit frame --sample-rate {rate}")
+    wanted = "a recording of {sample_rate_hz} Hz, and a model of --unit frame".format(**facts)
+    sys.exit(f"{RECORDING}, {rate} Hz: wanted {wanted} (sssm export has --sample-rate)")
 
 shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in facts["states"]}
 state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}

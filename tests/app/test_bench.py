@@ -96,6 +96,15 @@ def test_wrong_usage_is_2(arguments):
     assert "Traceback" not in result.stderr
 
 
+def test_a_model_of_another_rate_is_one_line(model_file, tmp_path):
+    out = tmp_path / "eight.onnx"
+    arguments = ["export", str(model_file), str(out), "--unit", "frame", "--sample-rate", "8000"]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    result = run("--model", str(out))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"{out}: hears 8000 Hz alone, not 16000 Hz\n"
+
+
 def test_a_call_is_measured_after_others_that_warm_up():
     calls = []
     pieces = map(np.float32, itertools.count())

@@ -191,6 +191,15 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_model, tmp_path):
+    for out in (noises / "a.wav", words / "yes" / "0.wav", nervous_model):
+        before = out.read_bytes()
+        result = calibrate("--negatives", noises, "--positives", words, "--out", out)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"{out}: is read here too, and would be written over\n"
+        assert out.read_bytes() == before
+
+
 def test_a_file_that_cannot_be_written_is_told(calibrate, noises, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

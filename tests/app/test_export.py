@@ -30,6 +30,30 @@ def test_says_what_it_wrote(model_file, tmp_path):
     assert out.is_file()
 
 
+def test_the_model_is_not_written_over(model_file, tmp_path):
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(model_file.read_bytes())
+    link = tmp_path / "mine.onnx"
+    link.symlink_to(weights)
+    for out in (weights, link):
+        result = sssm(weights, out)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == f"{out}: is read here too, and would be written over\n"
+    assert weights.read_bytes() == model_file.read_bytes()
+
+
+def test_a_damaged_recording_does_not_hide_what_was_written(model_file, tmp_path):
+    (tmp_path / "data" / "yes").mkdir(parents=True)
+    (tmp_path / "data" / "yes" / "1.wav").write_bytes(b"no audio")
+    out = tmp_path / "tiny.onnx"
+    result = sssm(model_file, out, "--quantize", "--data", tmp_path / "data")
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{out}: ")
+    assert out.is_file()
+    (line,) = result.stderr.splitlines()
+    assert line.endswith("so what 8 bits cost is not known")
+
+
 def test_eight_bits_say_what_they_cost(model_file, tmp_path):
     for word in ("yes", "house"):
         (tmp_path / "data" / word).mkdir(parents=True)

@@ -199,6 +199,7 @@ def test_options_of_the_detector_are_heeded(folder, model):
         (["--input", "chirps.wav", "--on-detection", "say 'it"], "no closing quotation"),
         (["--input", "chirps.wav", "--on-detection", " "], "an empty command"),
         (["--input", "chirps.wav", "--on-detection", "/no/such it"], "/no/such: no such command"),
+        (["--input", "chirps.wav", "--on-detection", "./chirps.wav"], "not a program: chmod +x"),
         (["--input", "chirps.wav", "--model", "none"], "none"),
         (["--input", "chirps.wav", "--thresholds", "none.json"], "none.json: no such file"),
     ],

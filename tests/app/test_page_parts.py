@@ -9,6 +9,7 @@ from page_server import clip_path, stream_of
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.demo import _accounts
 from app.events import read_header
 from app.page.accounts import read_accounts
 from app.page.files import _Progress
@@ -274,6 +275,12 @@ def test_a_server_that_cannot_start_says_so_in_a_line(arguments, code, line):
     assert result.exit_code == code
     assert result.stderr.startswith(line)
     assert result.stderr.count("\n") == 1
+
+
+def test_accounts_from_a_file_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "auth.txt"
+    path.write_bytes(b"\xef\xbb\xbfann:secret\r\n")
+    assert _accounts(str(path)) == {"ann": "secret"}
 
 
 def test_accounts_from_the_environment(monkeypatch):

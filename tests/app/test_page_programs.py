@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
@@ -85,6 +86,23 @@ def test_what_is_wrong_is_one_line(client, path, model, line):
             client.predict(path and handle_file(path), model, *more, api_name=name)
         assert str(error.value).startswith(line)
         assert "\n" not in str(error.value)
+
+
+def named(path: str) -> dict:
+    """A file that was not uploaded, as whoever knows the protocol may name it."""
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def test_only_what_was_uploaded_is_heard(served, tmp_path):
+    private = tmp_path / "private.flac"
+    private.write_bytes(Path(clip_path("left")).read_bytes())
+    for path in (str(private), "/no/such/file", "http://127.0.0.1/a.wav", "file:///etc/hostname"):
+        asked = httpx.post(
+            f"{served.url}/gradio_api/call/scan", json={"data": [named(path), "s4", 0]}
+        )
+        answer = httpx.get(f"{served.url}/gradio_api/call/scan/{asked.json()['event_id']}")
+        assert "event: error" in answer.text
+        assert "keyword" not in answer.text
 
 
 def test_the_example_client(served):

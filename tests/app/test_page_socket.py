@@ -210,6 +210,21 @@ def test_a_name_that_was_made_to_lead_here_is_foreign(served):
     assert (code, reason) == (1008, "foreign origin: this server is for its own machine")
 
 
+def test_pages_too_are_of_this_machine_alone(served):
+    port = served.url.rpartition(":")[2]
+
+    def config(host):
+        return urlopen(Request(served.url + "/config", headers={"Host": f"{host}:{port}"}))
+
+    for host in ("localhost", "[::1]"):
+        with config(host) as answer:
+            assert answer.status == 200
+    with pytest.raises(HTTPError) as refused:
+        config("evil.example")
+    assert refused.value.code == 403
+    refused.value.close()
+
+
 def basic(name, password):
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 

@@ -110,6 +110,23 @@ def test_what_is_no_sound_is_one_line(data, said):
     assert notes[-1] == f"standard input: {said}"
 
 
+def test_samples_that_are_no_numbers_are_told():
+    x = np.zeros((16_000, 1), np.float32)
+    x[5] = np.nan
+    code, events, notes = heard(as_float_file(x))
+    assert (code, events) == (0, [])
+    assert notes.count("standard input: some samples are NaN or infinite, taken as 0") == 1
+    code, events, notes = heard(as_float_file(np.full_like(x, np.nan)))
+    assert (code, events) == (1, [])
+    assert notes[-2] == "standard input: every sample is NaN or infinite"
+
+
+def as_float_file(x: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, x, 16_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 def test_a_terminal_and_a_closed_one_are_refused():
     other, terminal = pty.openpty()
     try:

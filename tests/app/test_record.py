@@ -188,6 +188,19 @@ def test_what_cannot_be_read_or_written_is_one_line_and_1(folder):
     assert result.stderr.splitlines()[0] == "one.wav/hello: not a directory"
 
 
+def test_takes_before_the_damage_are_kept(folder):
+    """The last word too, which no silence follows."""
+    soundfile.write("cut.wav", sound(word(), word(), word()), RATE_HZ)
+    whole = Path("cut.wav").read_bytes()
+    assert run("hello", "whole", "--input", "cut.wav").stdout.count(".wav") == 3
+    end = soundfile.info("cut.wav").frames
+    Path("cut.wav").write_bytes(whole[: 44 + 2 * (end - round(0.25 * RATE_HZ))])
+    result = run("hello", "words", "--input", "cut.wav")
+    assert result.exit_code == 1
+    assert result.stdout.count(".wav") == 3
+    assert "the file is cut short" in result.stderr
+
+
 class Live:
     """A microphone that gives what a test made; at the end Ctrl-C is pressed, or nothing is."""
 

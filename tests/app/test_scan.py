@@ -264,6 +264,15 @@ def test_names_cannot_break_a_line_or_a_file(folder, model):
     assert paths == {odd.encode("utf-8", "backslashreplace").decode()}
 
 
+def test_what_is_read_is_not_written_over(folder, model, spotter):
+    write_thresholds("t.json", {"yes": 0.9}, fingerprint=spotter.fingerprint)
+    before = Path("t.json").read_bytes()
+    result = scan(model, "in", "--thresholds", "t.json", "--out", "t.json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "t.json: is read here too, and would be written over\n"
+    assert Path("t.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

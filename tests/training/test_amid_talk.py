@@ -1,4 +1,4 @@
-"""What the loss weighs is what the detector weighs, and the model learns from it."""
+"""The loss weighs a keyword as the detector does, and the model learns from it."""
 
 import numpy as np
 import torch

@@ -241,6 +241,15 @@ def test_tables_that_are_missing_are_one_line(tmp_path):
         open_corpus(root, own_words=False)
 
 
+@pytest.mark.parametrize("table", ["noise/splits.csv", "speech/transcripts.csv"])
+def test_a_split_that_is_none_is_one_line(tmp_path, table):
+    root = make_published(tmp_path)
+    path = root / table
+    path.write_text(path.read_text().replace("training", "Training", 1))
+    with pytest.raises(ValueError, match=r"^\S+\.csv: row \d+: no split 'Training' \(training, "):
+        open_corpus(root, own_words=False)
+
+
 @pytest.mark.parametrize(
     ("start_s", "said"),
     [("x", "its times are no numbers"), ("nan", "its times are no numbers"),

@@ -192,6 +192,28 @@ def test_clips_of_another_length(corpus, clip_s):
     assert samples.isfinite().all()
 
 
+def test_a_long_recording_is_cut_where_it_is_loud(corpus_of):
+    """Not around its middle: a word may stand anywhere in it."""
+    x = np.zeros(int(1.45 * SAMPLE_RATE_HZ), np.int16)
+    x[800:8_800] = 8_000
+    corpus = corpus_of((Entry("door1", "commands", "training", "door", "ann"), x))
+    recipe = Recipe(batch=32, vocabulary=0).override(PLAIN[2:])
+    batch = examples_of(corpus, recipe, labels=LabelSet(("door",), False, False))[0]
+    assert ((batch.samples > 0.2).sum(dim=1) == 8_000).all()
+
+
+def test_a_phrase_that_holds_a_keyword_is_not_unknown(corpus_of):
+    second = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    corpus = corpus_of(
+        (Entry("a", "commands", "training", "left", "ann"), second),
+        (Entry("b", "commands", "training", "dog", "ann"), second),
+        (Entry("c", "phrases", "training", "turn left", "ann"), second),
+        (Entry("d", "phrases", "training", "turn on", "ann"), second),
+    )
+    examples = examples_of(corpus, labels=LabelSet(("left",), True, False))
+    assert examples.phrases.words(avoid=()) == ["turn on"]
+
+
 def test_a_class_without_recordings_is_one_line(corpus_of):
     corpus = clips_of(corpus_of, door=3)
     for labels, missing in [

@@ -77,6 +77,16 @@ def test_of_a_long_recording_the_loudest_second_is_drawn(corpus_of, rng):
     assert len(WordPool(short, [0], 0.0).draw("dog", rng)) == 1.4 * SAMPLE_RATE_HZ
 
 
+def test_longer_clips_are_drawn_from_longer_recordings(corpus_of, rng):
+    x = constant(10, 4)
+    x[10_000:42_000] = 1_000
+    corpus = corpus_of((entry("long", "commands", word="dog"), x))
+    drawn = WordPool(corpus, [0], 0.0, clip_s=2.0).draw("dog", rng)
+    np.testing.assert_array_equal(drawn, np.full(32_000, 1_000 / 32_768, np.float32))
+    short = corpus_of((entry("short", "commands", word="dog"), constant(10, 2.9)))
+    assert len(WordPool(short, [0], 0.0, clip_s=2.0).draw("dog", rng)) == 2.9 * SAMPLE_RATE_HZ
+
+
 def test_noise_never_reads_what_is_held_out_nor_another_split(corpus_of, rng):
     x = constant(1, 3)
     x[int(len(x) * (1 - BACKGROUND_HELD_OUT)) :] = 2

@@ -26,6 +26,8 @@ def test_settings_override_a_preset():
         ("seed=2147483648", r"seed must be in \[0, 2147483647\]"),
         ("steps=0", "steps must be at least 1"),
         ("clip_s=0.001", r"clip_s must be in \[0.1, 60\]"),
+        ("word_weight=-5", r"word_weight must be in \[0, 1000\]"),
+        ("weight_decay=-1", r"weight_decay must be in \[0, 100\]"),
         ("balance=2.1", r"balance must be in \[0, 2\]"),
         ("shift_s=-1", r"shift_s must be in \[0, 10\]"),
         ("speed_range=0.6", r"speed_range must be in \[0, 0.5\]"),

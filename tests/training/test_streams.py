@@ -134,6 +134,24 @@ def test_a_keyword_that_starts_with_other_consonants_is_not_the_word(corpus_of):
         assert sound.label == "_unknown_"
 
 
+def test_bursts_are_as_long_as_a_word_and_where_a_sound_is_loud(corpus_of):
+    x = np.zeros(5 * SAMPLE_RATE_HZ, np.int16)
+    x[20_000:20_800] = 8_000
+    entry = Entry("bark", "noise", "training", "", "")
+    corpus = corpus_of(recorded("commands", 1, "go"), (entry, x))
+    pool = SoundPool(corpus, LabelSet(("go",), True, False), STILL)
+    rng = np.random.default_rng(0)
+    bursts = [pool._burst(rng) for _ in range(100)]
+    lengths = [len(sound.samples) / SAMPLE_RATE_HZ for sound in bursts]
+    assert 0.14 < min(lengths) < 0.25
+    assert 0.8 < max(lengths) < 0.91
+    assert all(sound.samples.max() > 0.1 for sound in bursts)
+    assert {sound.label for sound in bursts} == {"_unknown_"}
+    loud = [np.count_nonzero(sound.samples > 0.1) / SAMPLE_RATE_HZ for sound in bursts]
+    assert min(loud) < 0.03  # 0.05 s of it, up to 1.7 times as fast
+    assert max(loud) > 0.08  # and as slow
+
+
 def test_sentences_without_keywords_and_noise_stand_in_streams(corpus_of):
     """Each is known by its value: words 1, sentences 2 with a keyword and 3 without, noise 4."""
     corpus = corpus_of(

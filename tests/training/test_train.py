@@ -1,6 +1,7 @@
 """The command: what it makes, what it refuses, how it ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,6 +296,15 @@ def test_where_nothing_is_held_out_it_says_so_once(tmp_path):
     ]
     assert "validation" not in (tmp_path / "run" / "log.csv").read_text()
     assert read_card(tmp_path / "run" / "model.safetensors").accuracy == {}
+
+
+def test_a_word_alone_is_refused(words, tmp_path):
+    """Its model would hear it in anything."""
+    word = sorted(WORDS)[0]
+    shutil.copytree(words / word, tmp_path / "one" / word)
+    code, lines = train(tmp_path / "one", tmp_path / "run", *SHORT)
+    assert code == 2
+    assert f"{word} is all there is" in lines[-1]
 
 
 @pytest.mark.parametrize("name", ["kws35-s4", "s4-paper"])
