@@ -14,7 +14,8 @@ import numpy as np
 import typer
 
 from training.console import failures_told, say, tell, track
-from training.corpus import SAMPLE_RATE_HZ, Spoken, extended, read_int16, read_rows
+from training.corpus import SAMPLE_RATE_HZ, Spoken, read_int16
+from training.tables import extended, read_rows
 from training.vocabulary import pronounced, words_of
 
 COLUMNS = ("path", "split", "word", "start_s", "end_s")  # of a new table

@@ -4,7 +4,6 @@ The entries say of every recording where it starts, how long it is, where it com
 (`commands`, `speech`, `phrases`, `noise`, `background`), its split, its word and its speaker.
 """
 
-import csv
 import hashlib
 import json
 import math
@@ -12,8 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
 from training.speech_commands import Recording
+from training.tables import read_rows
 
 SAMPLE_RATE_HZ = 16_000
 BACKGROUND_HELD_OUT = 0.2  # last part of every background recording, for evaluation alone
@@ -134,57 +133,6 @@ def read_int16(path: Path) -> np.ndarray:
         parts = [np.clip(np.rint(x * 32768), -32768, 32767).astype(np.int16) for x in pieces]
         audio.check_whole()
     return np.concatenate([np.zeros(0, np.int16), *parts])
-
-
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a table with a header, each with a value in these columns and maybe in others.
-
-    Raises:
-        ValueError: the table cannot be read, or a row lacks a value.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-    except OSError as error:
-        raise ValueError(f"{path}: {reason_of(error)}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise ValueError(f"{path}: not a table in UTF-8, with commas") from None
-    for number, row in enumerate(rows, start=1):
-        for column in columns:
-            if row.get(column) is None:
-                raise ValueError(f"{path}: row {number} has no {column!r}")
-    return rows
-
-
-@contextmanager
-def extended(
-    path: Path, columns: tuple[str, ...]
-) -> Iterator[tuple[list[dict[str, str]], Callable[[Iterable[Mapping[str, str]]], None]]]:
-    """Rows of a table, none where it is not there, and what adds rows to it.
-
-    Added rows are on the disk at once.  A table that has rows keeps its own columns, a new one has
-    those given; what a row lacks of them is empty, and what it has besides is left out.
-
-    Raises:
-        ValueError: the table cannot be read.
-        OSError: it cannot be written.
-    """
-    old = read_rows(path, columns) if path.is_file() else []
-    with path.open("a" if old else "w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(
-            out, tuple(old[0]) if old else columns,
-            restval="", extrasaction="ignore", lineterminator="\n",
-        )  # fmt: skip
-        if not old:
-            writer.writeheader()
-        elif not path.read_bytes().endswith(b"\n"):
-            out.write("\n")
-
-        def add(rows: Iterable[Mapping[str, str]]) -> None:
-            writer.writerows(rows)
-            out.flush()
-
-        yield old, add
 
 
 def _published(root: Path, download: bool) -> list[Entry]:

@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from training import augment
-from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, read_rows
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.pools import as_float
+from training.tables import read_rows
 from training.vocabulary import words_of
 from training.word_end import word_span
 
