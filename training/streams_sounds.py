@@ -50,7 +50,8 @@ class SoundPool:
         self._corpus, self._recipe = corpus, recipe
         commands = corpus.where(source="commands", split="training")
         words = {corpus.entries[n].word for n in commands}
-        self._words = WordPool(corpus, commands, recipe.balance, recipe.clip_s)
+        # Whole words, however short the clips are: they are labelled by where they end.
+        self._words = WordPool(corpus, commands, recipe.balance, max(1.0, recipe.clip_s))
         self._keywords = [word for word in labels.keywords if word in words]
         self._with_ending = [word for word in self._keywords if onset(word)]
         self._blends = _blends(self._keywords, sorted(words))

@@ -134,6 +134,16 @@ def test_a_keyword_that_starts_with_other_consonants_is_not_the_word(corpus_of):
         assert sound.label == "_unknown_"
 
 
+@pytest.mark.parametrize(("clip_s", "longest_s"), [(0.4, 1.0), (2.0, 1.8)])
+def test_words_are_whole_however_long_clips_are(corpus_of, clip_s, longest_s):
+    x = np.full(int(longest_s * SAMPLE_RATE_HZ), 1_000, np.int16)
+    corpus = corpus_of((Entry("a", "commands", "training", "go", "ann"), x))
+    recipe = replace(STILL, clip_s=clip_s)
+    pool = SoundPool(corpus, LabelSet(("go",), True, False), recipe)
+    sound = pool._word("go", True, np.random.default_rng(0))
+    assert len(sound.samples) == len(x)
+
+
 def test_bursts_are_as_long_as_a_word_and_where_a_sound_is_loud(corpus_of):
     x = np.zeros(5 * SAMPLE_RATE_HZ, np.int16)
     x[20_000:20_800] = 8_000
