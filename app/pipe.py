@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from app.events import AFTER_S
-from app.sources import NOTHING, PIECE_S, WAIT_S, Piece
+from app.sources import NOTHING, PIECE_S, REPLACED, WAIT_S, Piece
 from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, decoder_reason
 
 NAME = "standard input"
@@ -48,9 +48,7 @@ class PipedSource:
             raise first
         assert isinstance(first, _Opened)
         self.sample_rate_hz = first.sample_rate_hz
-        self._heard = self._any_finite = False
-        self._told = False
-        self._is_over = False
+        self._heard = self._any_finite = self._told = self._is_over = False
 
     def start(self) -> None:
         """Nothing: what was written before is part of the sound."""
@@ -82,7 +80,7 @@ class PipedSource:
         if finite.all() or self._told:
             return ()
         self._told = True
-        return (f"{NAME}: some samples are NaN or infinite, taken as 0",)
+        return (f"{NAME}: {REPLACED}",)
 
     def close(self) -> None:
         """Nothing: the descriptor is the program's."""

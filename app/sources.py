@@ -16,6 +16,7 @@ from sssm.audio import AudioFile, Samples
 PIECE_S = 0.01  # of live sound: what the device gives at once, so that a word is heard at once
 RECORDING_PIECE_S = 0.1  # where nobody waits, larger ones cost less
 WAIT_S = 0.1  # longest that `read` waits, so that Ctrl-C and the display need not
+REPLACED = "some samples are NaN or infinite, taken as 0"  # told once of a source
 
 
 class Piece(NamedTuple):
@@ -90,7 +91,7 @@ class RecordingSource:
         notes: tuple[str, ...] = ()
         if self._file.replaced_samples and not self._told:
             self._told = True
-            notes = (f"{self.name}: some samples are NaN or infinite, taken as 0",)
+            notes = (f"{self.name}: {REPLACED}",)
         piece = Piece(samples, fresh=self._fresh, notes=notes, is_after=is_after)
         self._fresh = False
         return piece

@@ -38,11 +38,10 @@ class Files:
     def tab(self, model: gr.Dropdown, sensitivity: gr.Slider) -> None:
         """Lay out the tab, inside of a `gr.Tab`."""
         limits = self._limits
-        dropped = gr.File(
+        dropped = uploads_only(gr.File(
             file_count="multiple", type="filepath", height=160, elem_id="sssm-dropped",
             label=f"Audio: {limits.max_upload_mb} MB, {limits.max_minutes} min each",
-        )  # fmt: skip
-        uploads_only(dropped)
+        ))  # fmt: skip
         shown = gr.HTML(HINT, elem_id="sssm-heard")
         gr.on(
             [dropped.change, model.change, sensitivity.release], self.hear,
