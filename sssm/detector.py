@@ -60,7 +60,7 @@ class Detector:
     Attributes:
         labels: names of the columns of the scores; those of silence and unknown words never fire.
         thresholds: keyword -> smoothed score from which it counts as heard, in (0, 1];
-            `DEFAULT_THRESHOLD` for a keyword that is not named.
+            `DEFAULT_THRESHOLD` for a keyword that is not named; then it holds all of them.
         release: a keyword may fire again once its score fell below this share of its threshold.
         smoothing: share of the frame before in a smoothed score; 0 does not smooth.
         min_frames: frames in a row that must reach the threshold.
@@ -94,8 +94,9 @@ class Detector:
         for keyword, value in self.thresholds.items():
             if not _within(value, 0, 1) or value == 0:
                 raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")
-        # A copy, as the caller's may change; and numbers that JSON knows.
-        own = {keyword: float(value) for keyword, value in self.thresholds.items()}
+        # A copy, as the caller's may change, of every keyword; and numbers that JSON knows.
+        named = {keyword: DEFAULT_THRESHOLD for keyword in self.keywords} | dict(self.thresholds)
+        own = {keyword: float(value) for keyword, value in named.items()}
         object.__setattr__(self, "thresholds", own)
         if not _within(self.release, 0, 1) or not _within(self.smoothing, 0, 0.999):
             raise ValueError(
@@ -112,7 +113,7 @@ class Detector:
             if value > most:
                 raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
         places = [self.labels.index(keyword) for keyword in self.keywords]
-        limits = [self.thresholds.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords]
+        limits = list(own.values())
         first, end = min(places, default=0), max(places, default=-1) + 1
         together = places == list(range(first, end))  # then a slice, which copies nothing
         columns = slice(first, end) if together else np.array(places, np.int64)

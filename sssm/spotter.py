@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
-from sssm.detector import DEFAULT_THRESHOLD, FRAMES_HZ, Detector
+from sssm.detector import FRAMES_HZ, Detector
 from sssm.live import LiveModel, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
@@ -80,8 +80,7 @@ class KeywordSpotter:
     @property
     def thresholds(self) -> dict[str, float]:
         """Score from which each keyword counts as heard, in their order."""
-        named = self.detector.thresholds
-        return {keyword: named.get(keyword, DEFAULT_THRESHOLD) for keyword in self.keywords}
+        return dict(self.detector.thresholds)
 
     def with_settings(
         self, *, thresholds: Mapping[str, float] | None = None, refractory_s: float | None = None

@@ -155,7 +155,7 @@ def test_thresholds_are_its_own():
     chosen = {"yes": 0.5}
     detector = Detector(labels=LABELS, thresholds=chosen)
     chosen["yes"] = 0.9
-    assert detector.thresholds == {"yes": 0.5}
+    assert detector.thresholds == {"yes": 0.5, "no": DEFAULT_THRESHOLD}
 
 
 def test_parts_of_a_state_share_no_memory():

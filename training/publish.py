@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from sssm.cost import macs_per_s, parameters, state_bytes
-from sssm.detector import DEFAULT_THRESHOLD, Detector
+from sssm.detector import Detector
 from sssm.thresholds import read_thresholds
 from sssm.weights import ModelCard, fingerprint, load_model, save_model
 from training.console import failures_told
@@ -100,9 +100,8 @@ def _stream_figures(path: Path, name: str, card: ModelCard) -> dict[str, Any]:
         model = result["fingerprint"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path}: not what `evaluate_stream --json` prints") from None
-    keywords = Detector(labels=card.config.labels).keywords
-    own = {word: card.thresholds.get(word, DEFAULT_THRESHOLD) for word in keywords}
-    if model != name or used != own:
+    own = Detector(labels=card.config.labels, thresholds=card.thresholds)
+    if model != name or used != own.thresholds:
         raise ValueError(f"{path}: figures of another model, or of other thresholds")
     return {"streams": figures}
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import onnx
 
 from sssm.cost import cost
-from sssm.detector import DEFAULT_THRESHOLD, FRAMES_HZ, Detector
+from sssm.detector import FRAMES_HZ, Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
 from sssm.onnx.checksum import sealed
@@ -122,10 +122,9 @@ def _card(
     """All settings in full, so that a program which reads the file has no defaults to know."""
     rate = wanted.sample_rate_hz
     detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
-    words = detector.keywords
     return OnnxCard(
         labels=card.labels,
-        thresholds={word: detector.thresholds.get(word, DEFAULT_THRESHOLD) for word in words},
+        thresholds=detector.thresholds,
         detector=detector.settings,
         sample_rate_hz=rate,
         hop_samples=rate // FRAMES_HZ if rate % FRAMES_HZ == 0 else rate / FRAMES_HZ,
