@@ -220,6 +220,12 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
             f"{hours:.2f} h cannot tell {per_hour:g} false accepts an hour from none: the smallest"
             f" rate that they can measure is {least:.2g}; record more, or expect up to that"
         )
+    deaf = [k for k in keywords if said.count(k) and missed[keywords.index(k)] == said.count(k)]
+    if deaf:
+        tell(
+            f"no recording of {', '.join(deaf)} is heard at these thresholds: allow more false"
+            " accepts, or train on more"
+        )
     own = heard.spotter.thresholds
     lower = [word for word in keywords if thresholds[word] < own[word]]
     if lower:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm.audio import AudioError, AudioFile, resample
+from sssm.detector import UNKNOWN
 from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
@@ -29,6 +30,7 @@ from training.tables import read_rows
 
 SAMPLE_RATE_HZ = 16_000
 BACKGROUND_HELD_OUT = 0.2  # last part of every background recording, for evaluation alone
+TALK_HELD_OUT = 20  # clips of a second at most, of the last part of a long recording in `_unknown_`
 SPLITS = ("training", "calibration", "validation", "testing")
 CACHE = ".sssm-cache"
 
@@ -40,7 +42,7 @@ class Entry:
     path: str  # relative to the data folder
     source: str
     split: str
-    word: str  # of a command, a phrase or a user's folder, else ""
+    word: str  # of a command, a phrase or a user's folder, else ""; of speech too if `_unknown_`
     speaker: str
     start: int = 0  # samples
     length: int = 0
@@ -115,6 +117,8 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
     ]
     if not entries:
         raise ValueError(f"{root}: no recording holds a sample")
+    if own_words:
+        entries = [part for entry in entries for part in _talk_apart(entry)]
     times = root / "speech" / "words.csv"
     words = _spoken_words(times, {e.path: e.length for e in entries}) if times.is_file() else {}
     return Corpus(audio, entries, words)
@@ -166,6 +170,18 @@ def _own_words(root: Path) -> list[Entry]:
     words, wordless = own.recordings(root)
     entries = [_word(root, recording, "commands") for recording in words]
     return entries + [_wordless(root, path, "background", "training") for path in wordless]
+
+
+def _talk_apart(entry: Entry) -> list[Entry]:
+    """A user's long recording of other words: speech, and of its last part clips for validation."""
+    if entry.word != UNKNOWN or entry.length < own.TALK_S * SAMPLE_RATE_HZ:
+        return [entry]
+    heard = round(entry.length * (1 - own.VALIDATION_SHARE))
+    every = max(SAMPLE_RATE_HZ, (entry.length - heard) // TALK_HELD_OUT)
+    return [replace(entry, source="speech", split="training", length=heard)] + [
+        replace(entry, split="validation", start=entry.start + first, length=SAMPLE_RATE_HZ)
+        for first in range(heard, entry.length - SAMPLE_RATE_HZ + 1, every)
+    ]
 
 
 def _word(root: Path, found: Recording, source: str) -> Entry:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import NoisePool, SentencePool, WordPool, hiss, loudest
+from training.pools import NoisePool, SentencePool, TalkPool, WordPool, hiss, loudest
 from training.recipe import Recipe
 from training.vocabulary import BLANK, Vocabulary
 
@@ -56,7 +56,9 @@ class Examples(Dataset[Batch]):
         self.words = WordPool(corpus, training, recipe.balance, recipe.clip_s)
         self.noise = NoisePool(corpus, recipe.babble)
         self.sentences = SentencePool(corpus, avoid=labels.keywords)
+        self.talk = TalkPool(corpus, avoid=labels.keywords)
         self.phrases = WordPool(corpus, _phrases(corpus, labels), 0.0, recipe.clip_s)
+        self._has_others = bool(self.words.words(avoid=labels.keywords))
         self.shares = self._class_shares()
 
     def __len__(self) -> int:
@@ -79,7 +81,7 @@ class Examples(Dataset[Batch]):
         unknown = self.recipe.unknown_share if self.labels.unknown else 0.0
         counts = {word: self.words.count(word) for word in self.labels.keywords}
         missing = [word for word, count in counts.items() if not count]
-        if self.labels.unknown and not self.words.words(avoid=self.labels.keywords):
+        if self.labels.unknown and not (self._has_others or self.talk.exists):
             missing.append(UNKNOWN)
         if missing or not counts:
             raise ValueError(f"no recordings to train {', '.join(missing) or 'on'}")
@@ -124,6 +126,8 @@ class Examples(Dataset[Batch]):
         chance = rng.random()
         if self.sentences.exists and chance < self.recipe.sentence_share:
             return Clip(*self.sentences.draw(rng))
+        if self.talk.exists and (chance < self.recipe.sentence_share or not self._has_others):
+            return Clip(self.talk.draw(int(self.recipe.clip_s * SAMPLE_RATE_HZ), rng), None)
         phrases = self.recipe.sentence_share + self.recipe.phrase_share
         pool = self.phrases if self.phrases.exists and chance < phrases else self.words
         word = pool.draw_word(rng, avoid=self.labels.keywords)

@@ -51,5 +51,5 @@ def label_set(name: str, corpus: Corpus) -> LabelSet:
     if name == "folder":
         keywords = tuple(word for word in words if word != UNKNOWN)
         noise = any(e.source == "background" for e in corpus.entries)
-        return LabelSet(keywords, UNKNOWN in words, noise)
+        return LabelSet(keywords, any(e.word == UNKNOWN for e in corpus.entries), noise)
     raise ValueError(f"labels must be sc12, sc10, sc35 or folder, got {name!r}")

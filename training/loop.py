@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,6 +35,7 @@ from training.initial import initial_model
 from training.labels import label_set
 from training.objective import Heard, Losses, Objective
 from training.optimizer import optimizer_of, set_rates
+from training.own_words import TALK_S
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
@@ -41,6 +43,11 @@ from training.scoring import LabelledClip, clip_scores, labelled_clips
 from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
+
+NO_TALK = (
+    f"no recording in _unknown_ is longer than {TALK_S:g} s: put some minutes of speech without "
+    "these words there, or the model will hear them wherever somebody talks"
+)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -68,6 +75,8 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
             f"{data}: {labels.labels[0]} is all there is, so there is nothing to tell it from: "
             "record _unknown_ or _background_noise_ too"
         )
+    if recipe.labels == "folder" and not (labels.unknown or labels.silence):
+        recipe = replace(recipe, stream_rows=0)  # no class would say that nothing is heard
     vocabulary = Vocabulary.of(corpus, recipe.vocabulary)
     examples = Examples(corpus, labels, vocabulary, recipe, fabric.global_rank)
     streams = Streams(corpus, labels, recipe, fabric.global_rank) if recipe.stream_rows else None
@@ -85,8 +94,12 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     first = trainer.restore()
     loader = Steps(examples, streams).loader(first)
     held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
-    if not held_out and fabric.is_global_zero:
-        print("no recording is held out: there is nothing to validate on", file=sys.stderr)
+    if fabric.is_global_zero:
+        count = len(held_out)
+        nothing = "no recording is held out: there is nothing to validate on"
+        print(f"{count} clips are held out" if count else nothing, file=sys.stderr)
+    if fabric.is_global_zero and recipe.labels == "folder" and not examples.talk.exists:
+        print(NO_TALK, file=sys.stderr)
     trainer.fit(first, loader, lambda model: _accuracy(model, held_out))
     if fabric.is_global_zero:
         accuracy = _accuracy(trainer.averaged_model, held_out)

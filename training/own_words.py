@@ -1,19 +1,23 @@
 """A user's own words: a folder each, of recordings in any format and at any rate.
 
-`_unknown_` holds other words; `_background_noise_` and `_silence_` hold sound without a word.
+`_unknown_` holds other words, one a recording, and long recordings of running speech without the
+words of the other folders; `_background_noise_` and `_silence_` hold sound without a word.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sssm.audio import find_recordings
+from sssm.detector import UNKNOWN
 from sssm.reason import reason_of
 from training.speech_commands import Recording
 
 VALIDATION_SHARE = 0.15
+TALK_S = 5.0  # as long a recording in `_unknown_` is running speech
 WORDLESS = ("_background_noise_", "_silence_")
+UNREAD = (".3gp", ".aac", ".amr", ".m4a", ".mp4", ".webm", ".wma")  # as telephones record
 
 
 def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
@@ -23,10 +27,13 @@ def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
     and for other names, each file is for itself.
 
     Raises:
-        ValueError: a folder cannot be listed, or none holds recordings of a word.
+        ValueError: a folder cannot be listed, or is named nearly as another or a special one;
+            none holds recordings of a word; one cannot be read.
     """
     words, wordless = [], []
-    for folder in subfolders(root):
+    folders = subfolders(root)
+    _check_names(folders)
+    for folder in folders:
         for path in audio_files(folder):
             if folder.name in WORDLESS:
                 wordless.append(path)
@@ -82,9 +89,28 @@ def audio_files(folder: Path) -> list[Path]:
     """Recordings anywhere below a folder.
 
     Raises:
-        ValueError: a folder cannot be listed.
+        ValueError: a folder cannot be listed, or holds a recording in a format that is not read.
     """
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in UNREAD:
+            raise ValueError(f"{path}: {path.suffix} is not read; make a WAV or FLAC file of it")
     return [folder / name for name in find_recordings(folder, _refuse)]
+
+
+def _check_names(folders: Sequence[Path]) -> None:
+    """Refuse what would become a word by a slip of the pen."""
+    special = {name.strip("_"): name for name in (UNKNOWN, *WORDLESS)}
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        plain = folder.name.casefold()
+        meant = special.get(plain.strip("_"))
+        is_near = folder.name.startswith("_") or plain in ("unknown", "background_noise")
+        if is_near and folder.name != meant:
+            names = meant or ", ".join(special.values())
+            raise ValueError(f"{folder}: no word; is {names} meant?")
+        if plain in seen:
+            raise ValueError(f"{folder}: the same word as {seen[plain]}")
+        seen[plain] = folder
 
 
 def speaker_of(path: Path, root: Path) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sssm.detector import UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
 from training.word_end import word_span
@@ -146,6 +147,31 @@ class NoisePool:
         return together * np.float32(TALKER_RMS)
 
 
+class TalkPool:
+    """Running speech without the keywords: sentences, and recordings of which somebody says so.
+
+    Args:
+        corpus: recordings.
+        avoid: no sentence that holds one of these words is read, nor what sounds like them.
+    """
+
+    def __init__(self, corpus: Corpus, *, avoid: tuple[str, ...]):
+        self._corpus = corpus
+        self._numbers = sentences_without(corpus, avoid)
+        lengths = np.array([corpus.entries[n].length for n in self._numbers], float)
+        self._shares = lengths / lengths.sum() if len(lengths) else lengths
+
+    @property
+    def exists(self) -> bool:
+        return bool(self._numbers)
+
+    def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """At most `length` samples; every second is as likely as any other."""
+        x = self._corpus[rng.choice(self._numbers, p=self._shares)]
+        first = int(rng.integers(max(1, len(x) - length)))
+        return as_float(x[first : first + length])
+
+
 class SentencePool:
     """Words cut from sentences: one, some in a row, or whatever falls into one second.
 
@@ -188,7 +214,7 @@ class SentencePool:
         return self._cut(n, words[position : last + 1])
 
     def _said(self, n: int) -> list[Spoken]:
-        return self._corpus.words[self._corpus.entries[n].path]
+        return self._corpus.words.get(self._corpus.entries[n].path, [])
 
     def _cut(self, n: int, words: list[Spoken]) -> tuple[np.ndarray, list[str]]:
         edge = int(EDGE_S * SAMPLE_RATE_HZ)
@@ -198,17 +224,20 @@ class SentencePool:
 
 
 def sentences_without(corpus: Corpus, words: tuple[str, ...]) -> list[int]:
-    """Entries of the aligned sentences that hold none of these words, nor what sounds like them.
+    """Entries of speech that holds none of these words, nor what sounds like them.
 
-    A sentence that holds one is of no use around it either: alignment puts some words elsewhere.
+    They are aligned sentences, and what a user calls `_unknown_`.  A sentence that holds one is of
+    no use around it either: alignment puts some words elsewhere.
     """
     avoid = with_likes(words)
-    return [
-        n
-        for n in corpus.where(source="speech", split="training")
-        if (said := corpus.words.get(corpus.entries[n].path))
-        and not any(spoken.word in avoid for spoken in said)
-    ]
+
+    def is_without(n: int) -> bool:
+        said = corpus.words.get(corpus.entries[n].path)
+        if said is None:
+            return corpus.entries[n].word == UNKNOWN
+        return not any(spoken.word in avoid for spoken in said)
+
+    return [n for n in corpus.where(source="speech", split="training") if is_without(n)]
 
 
 def spliced(one: np.ndarray, two: np.ndarray, share: float) -> np.ndarray:

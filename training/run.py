@@ -49,9 +49,16 @@ class RunFolder:
         if not isinstance(written, dict):
             raise ValueError(f"{self.settings} cannot be read: it is no object")
         before = Recipe().to_dict() | written
-        other = [f"{key} was {before[key]}" for key in now if before.get(key, now[key]) != now[key]]
+        other = [
+            "recordings were others" if key == "recordings" else f"{key} was {before[key]}"
+            for key in now
+            if before.get(key, now[key]) != now[key]
+        ]
         if other:
-            raise ValueError(f"{self.path} was started with other settings: {', '.join(other)}")
+            raise ValueError(
+                f"{self.path} was started with other settings: {', '.join(other)}; another --out "
+                "starts anew"
+            )
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in one move: a kill leaves the old one or the new one."""

@@ -7,7 +7,7 @@ import numpy as np
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import SILENCE, UNKNOWN, LabelSet
-from training.pools import NoisePool, SentencePool, WordPool, as_float, sentences_without
+from training.pools import NoisePool, SentencePool, TalkPool, WordPool
 from training.recipe import Recipe
 from training.vocabulary import onset, rime
 from training.word_end import word_span
@@ -47,7 +47,7 @@ class SoundPool:
     """
 
     def __init__(self, corpus: Corpus, labels: LabelSet, recipe: Recipe):
-        self._corpus, self._recipe = corpus, recipe
+        self._recipe = recipe
         commands = corpus.where(source="commands", split="training")
         words = {corpus.entries[n].word for n in commands}
         # Whole words, however short the clips are: they are labelled by where they end.
@@ -57,14 +57,12 @@ class SoundPool:
         self._blends = _blends(self._keywords, sorted(words))
         self._avoid = (*labels.keywords, SILENCE)
         self._others = bool(words - set(self._avoid))
-        self._sentences = sentences_without(corpus, labels.keywords)
-        lengths = np.array([corpus.entries[n].length for n in self._sentences], float)
-        self._sentence_shares = lengths / lengths.sum() if len(lengths) else lengths
+        self._talk = TalkPool(corpus, avoid=labels.keywords)
         self._cuts = SentencePool(corpus, avoid=labels.keywords)
         self._noise = NoisePool(corpus, babble=0.0)  # who talks may say a keyword
         there = {
             "other": self._others, "cut": self._cuts.exists, "ending": bool(self._with_ending),
-            "blend": bool(self._blends), "speech": bool(self._sentences),
+            "blend": bool(self._blends), "speech": self._talk.exists,
             "noise": self._noise.exists, "burst": self._noise.has_bursts,
         }  # fmt: skip
         self._kinds = [kind for kind in SHARES if there.get(kind, True)]
@@ -148,10 +146,7 @@ class SoundPool:
 
     def _speech(self, rng: np.random.Generator) -> Sound:
         """Continuous speech without a keyword."""
-        x = self._corpus[rng.choice(self._sentences, p=self._sentence_shares)]
-        length = _samples(SPEECH_S, rng)
-        first = int(rng.integers(max(1, len(x) - length)))
-        return _unknown(self._varied(as_float(x[first : first + length]), rng))
+        return _unknown(self._varied(self._talk.draw(_samples(SPEECH_S, rng), rng), rng))
 
     def _burst(self, rng: np.random.Generator) -> Sound:
         """As much of an everyday sound as a word takes: a dog's bark is nearly "stop"."""

@@ -119,6 +119,15 @@ def test_quiet_recordings_are_not_taken_for_everything(noises, tmp_path):
     assert f"less sure than the model's own of {', '.join(lower)}: " in result.stderr
 
 
+def test_a_word_that_is_heard_no_more_is_told(noises, words, tmp_path):
+    arguments = ["calibrate", "--negatives", noises, "--positives", words]
+    result = CliRunner().invoke(cli, list(map(str, (*arguments, "--out", tmp_path / "t.json"))))
+    assert result.exit_code == 0
+    told = [line for line in result.stderr.splitlines() if "is heard at these thresholds" in line]
+    assert len(told) == 1
+    assert told[0].startswith("no recording of yes is heard")  # bursts of noise; of "no" are none
+
+
 def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises, tmp_path):
     folder = tmp_path / "mixed"
     folder.mkdir()

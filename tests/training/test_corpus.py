@@ -10,7 +10,8 @@ import soundfile
 from generated_corpus import SPEAKERS, WORDS, make_published, noise, write
 
 from training import corpus as under_test
-from training.corpus import CACHE, SAMPLE_RATE_HZ, open_corpus, read_int16
+from training.corpus import CACHE, SAMPLE_RATE_HZ, TALK_HELD_OUT, open_corpus, read_int16
+from training.labels import UNKNOWN
 from training.speech_commands import FOLDER
 
 RNG = np.random.default_rng(0)
@@ -181,6 +182,36 @@ def test_any_rate_format_and_number_of_channels(tmp_path):
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(3_200) / SAMPLE_RATE_HZ)
     inner = slice(400, -400)
     np.testing.assert_allclose(by_name["door/cd.flac"][inner] / 32_768, expected[inner], atol=2e-3)
+
+
+def test_a_long_recording_of_other_words_is_speech(own_root):
+    """Its last part is for validation, in clips of a second; all else stays what it is."""
+    long, short = noise(60, RNG), noise(4.9, RNG)
+    write(own_root / "_unknown_" / "talk.wav", long)
+    write(own_root / "_unknown_" / "word.wav", short)
+    write(own_root / "door" / "long.wav", noise(8, RNG))
+    corpus = open_corpus(own_root, own_words=True)
+    (n,) = corpus.where(source="speech", split="training")
+    assert corpus.entries[n].word == UNKNOWN
+    assert len(corpus[n]) == 51 * SAMPLE_RATE_HZ
+    whole = read_int16(own_root / "_unknown_" / "talk.wav")
+    np.testing.assert_array_equal(corpus[n], whole[: 51 * SAMPLE_RATE_HZ])
+    clips = corpus.where(source="commands", split="validation")
+    held_out = [corpus[n] for n in clips if corpus.entries[n].path == "_unknown_/talk.wav"]
+    assert len(held_out) == 9
+    np.testing.assert_array_equal(np.concatenate(held_out), whole[51 * SAMPLE_RATE_HZ :])
+    lengths = {e.path: e.length for e in corpus.entries if e.source == "commands"}
+    assert lengths["_unknown_/word.wav"] == 4.9 * SAMPLE_RATE_HZ
+    assert lengths["door/long.wav"] == 8 * SAMPLE_RATE_HZ
+
+
+def test_hours_of_talk_are_validated_on_a_few_clips(own_root):
+    write(own_root / "_unknown_" / "talk.wav", noise(600, RNG))
+    corpus = open_corpus(own_root, own_words=True)
+    held_out = corpus.where(source="commands", split="validation")
+    talk = [n for n in held_out if corpus.entries[n].word == UNKNOWN]
+    assert len(talk) == TALK_HELD_OUT
+    assert {len(corpus[n]) for n in talk} == {SAMPLE_RATE_HZ}
 
 
 def test_full_scale_does_not_wrap_around(tmp_path):

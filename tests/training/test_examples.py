@@ -114,14 +114,15 @@ def test_classes_have_their_shares(corpus):
     assert torch.exp(prior).mean().item() == pytest.approx(1.0, abs=1e-6)
 
 
-def clips_of(corpus_of, **counts: int) -> Corpus:
+def clips_of(corpus_of, *besides: tuple[Entry, np.ndarray], **counts: int) -> Corpus:
     second = np.zeros(SAMPLE_RATE_HZ, np.int16)
     return corpus_of(
+        *besides,
         *(
             (Entry(f"{word}{n}", "commands", "training", word, str(n)), second)
             for word, count in counts.items()
             for n in range(count)
-        )
+        ),
     )
 
 
@@ -175,6 +176,22 @@ def test_a_folder_of_other_words_is_no_word_of_its_own(corpus_of):
     assert unknown.any()
     assert (batch.word[unknown] == -1).all()
     assert (batch.phone_count[unknown] == 0).all()
+
+
+@pytest.mark.parametrize(("others", "share"), [(3, 0.45), (0, 1.0)])
+def test_other_words_come_from_talk_too(corpus_of, others, share):
+    """Half of them, and all where no word was recorded alone."""
+    talk = Entry("talk", "speech", "training", UNKNOWN, "talk"), np.full(80_000, 7, np.int16)
+    corpus = clips_of(corpus_of, talk, door=3, _unknown_=others)
+    labels = label_set("folder", corpus)
+    assert labels.unknown
+    examples = examples_of(corpus, Recipe(vocabulary=0), labels=labels)
+    rng = np.random.default_rng(0)
+    clips = [examples._clip(UNKNOWN, rng) for _ in range(1_000)]
+    from_talk = [clip for clip in clips if round(float(clip.samples[0]) * 32_768) == 7]
+    assert len(from_talk) / 1_000 == pytest.approx(share, abs=0.05)
+    assert {len(clip.samples) for clip in from_talk} == {SAMPLE_RATE_HZ}
+    assert {clip.words for clip in from_talk} == {None}
 
 
 def test_band_limited_clips_say_so(corpus):

@@ -75,6 +75,33 @@ def test_a_file_without_a_speaker_is_its_own(tmp_path):
     assert speaker_of(tmp_path / "door" / "3.wav", tmp_path) == "door/3.wav"
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["unknown/1.wav"], r"unknown: no word; is _unknown_ meant\?"),
+        (["_Unknown_/1.wav"], r"_Unknown_: no word; is _unknown_ meant\?"),
+        (["Background_Noise/1.wav"], r"Background_Noise: no word; is _background_noise_ meant\?"),
+        (["_other_/1.wav"], r"_other_: no word; is _unknown_, _background_noise_, _silence_ mean"),
+        (["Door/1.wav"], r"door: the same word as \S+Door"),
+        (["door/memo.M4A"], r"door/memo.M4A: \.M4A is not read; make a WAV or FLAC file of it"),
+        (["_unknown_/far/talk.mp4"], r"talk.mp4: \.mp4 is not read; make a WAV or FLAC file of it"),
+    ],
+)
+def test_a_slip_is_one_line(tmp_path, names, message):
+    """Else it would be a word of its own, or be left out without a word."""
+    for name in ["door/1.wav", *names]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(ValueError, match=rf"^\S+{message}"):
+        recordings(tmp_path)
+
+
+def test_silence_may_be_a_word(folder):
+    found, _ = recordings(folder("silence/1.wav", "silence/2.wav", "_silence_/1.wav"))
+    assert {r.word for r in found} == {"silence"}
+
+
 def test_nothing_to_read_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"^\S+: no folder of recordings"):
         recordings(tmp_path)

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
+from training.labels import UNKNOWN
 from training.pools import (
     EDGE_S,
     FEW,
     SEAM,
     NoisePool,
     SentencePool,
+    TalkPool,
     WordPool,
     as_float,
     sentences_without,
@@ -238,3 +240,38 @@ def test_many_people_are_noise_in_which_nobody_stands_out(corpus_of, rng):
     assert 3 <= sum(share > 0.3 for share in shares) <= 7  # who talk
     assert max(shares) < 0.65  # 1 if one was alone
     assert set(NoisePool(corpus_of(rain), 1.0).draw(10, rng) * 32_768) == {3}  # nobody to talk
+
+
+def test_every_second_of_talk_is_as_likely_as_any_other(corpus_of, rng):
+    """Of the aligned sentences without a keyword, and of what a user calls other words."""
+    corpus = corpus_of(
+        (entry("said.wav", "speech"), constant(1, 2)),
+        (entry("keyword.wav", "speech"), constant(2, 50)),
+        (entry("not aligned.wav", "speech"), constant(3, 50)),
+        (entry("talk.wav", "speech", word=UNKNOWN), constant(4, 6)),
+        (entry("held out.wav", "speech", "validation", UNKNOWN), constant(5, 50)),
+        words={
+            "said.wav": [Spoken("cat", 0, HALF_SECOND)],
+            "keyword.wav": [Spoken("know", 0, HALF_SECOND)],
+        },
+    )
+    pool = TalkPool(corpus, avoid=("no",))
+    assert pool.exists
+    drawn = [pool.draw(HALF_SECOND, rng) for _ in range(1_000)]
+    assert {len(x) for x in drawn} == {HALF_SECOND}
+    values = [round(float(x[0]) * 32_768) for x in drawn]
+    assert set(values) == {1, 4}
+    assert values.count(4) / 1_000 == pytest.approx(6 / 8, abs=0.05)
+    assert len(pool.draw(100 * SAMPLE_RATE_HZ, rng)) in (2 * SAMPLE_RATE_HZ, 6 * SAMPLE_RATE_HZ)
+
+
+def test_talk_is_drawn_from_anywhere(corpus_of, rng):
+    x = np.arange(20_000, dtype=np.int16)
+    pool = TalkPool(corpus_of((entry("talk", "speech", word=UNKNOWN), x)), avoid=())
+    firsts = [round(float(pool.draw(4_000, rng)[0]) * 32_768) for _ in range(500)]
+    assert min(firsts) < 500
+    assert 15_500 < max(firsts) < 16_000
+
+
+def test_no_talk_is_none(words):
+    assert not TalkPool(words, avoid=()).exists

@@ -250,7 +250,7 @@ def test_other_recordings_are_refused(words, tmp_path):
     other = make_words(tmp_path / "other", clips=5)
     code, lines = train(other, tmp_path / "run", *SHORT, "steps=1")
     assert code == 2
-    assert "recordings was" in lines[-1]
+    assert "recordings were others; another --out starts anew" in lines[-1]
 
 
 def test_two_processes_train_as_one(words, tmp_path):
