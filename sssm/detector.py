@@ -95,8 +95,7 @@ class Detector:
             if not _within(value, 0, 1) or value == 0:
                 raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")
         # A copy, as the caller's may change, of every keyword; and numbers that JSON knows.
-        named = {keyword: DEFAULT_THRESHOLD for keyword in self.keywords} | dict(self.thresholds)
-        own = {keyword: float(value) for keyword, value in named.items()}
+        own = {k: float(self.thresholds.get(k, DEFAULT_THRESHOLD)) for k in self.keywords}
         object.__setattr__(self, "thresholds", own)
         if not _within(self.release, 0, 1) or not _within(self.smoothing, 0, 0.999):
             raise ValueError(

@@ -32,10 +32,10 @@ from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
 from training.initial import initial_model
-from training.labels import label_set
+from training.labels import label_set, labels_of
 from training.objective import Heard, Losses, Objective
 from training.optimizer import optimizer_of, set_rates
-from training.own_words import TALK_S
+from training.own_words import NO_TALK, THRESHOLD
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
@@ -43,11 +43,6 @@ from training.scoring import LabelledClip, clip_scores, labelled_clips
 from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
-
-NO_TALK = (
-    f"no recording in _unknown_ is longer than {TALK_S:g} s: put some minutes of speech without "
-    "these words there, or the model will hear them wherever somebody talks"
-)
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
@@ -265,12 +260,14 @@ def _save(
     folder: RunFolder, model: KeywordModel, recipe: Recipe, corpus: Corpus, accuracy: float | None
 ) -> None:
     sources = sorted({e.source for e in corpus.entries if e.split == "training"})
+    keywords = labels_of(model.config.labels).keywords
     card = ModelCard(
         config=model.config,
         training_data=f"{recipe.labels}: {', '.join(sources)}",
         licence="",
         accuracy={} if accuracy is None else {"validation": accuracy},
         detector={"caution": CAUTION},
+        thresholds=dict.fromkeys(keywords, THRESHOLD) if recipe.labels == "folder" else {},
     )
     save_model(folder.model, model, card)
 

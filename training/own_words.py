@@ -16,6 +16,11 @@ from training.speech_commands import Recording
 
 VALIDATION_SHARE = 0.15
 TALK_S = 5.0  # as long a recording in `_unknown_` is running speech
+NO_TALK = (
+    f"no recording in _unknown_ is longer than {TALK_S:g} s: put some minutes of speech without "
+    "these words there, or the model will hear them wherever somebody talks"
+)
+THRESHOLD = 0.8  # of every word until `sssm calibrate` knows better: to miss one annoys less
 WORDLESS = ("_background_noise_", "_silence_")
 UNREAD = (".3gp", ".aac", ".amr", ".m4a", ".mp4", ".webm", ".wma")  # as telephones record
 

@@ -4,10 +4,11 @@
 
 "computer" and "jarvis" of ROOT/words, ten recordings each, thirty of other words and six of noise
 are what somebody records; talk is the calibration readers.  README's command trains on them.  Then
-the other recordings of the two words, the other phrases of ROOT/words, and the sentences of the
-validation readers are heard as `sssm scan` hears them, at the thresholds that the model has.
+the other recordings of the two words, the other phrases of ROOT/words, and the validation readers,
+each in one stream, are heard as `sssm listen` hears them.  (The model that training starts from has
+heard these phrases, as no keyword.)
 
-The last line is JSON.
+The last line is JSON, with figures by threshold.
 """
 
 import hashlib
@@ -27,14 +28,16 @@ from rich.progress import track
 
 from sssm import KeywordSpotter
 from sssm.detector import UNKNOWN
+from sssm.traces import Traces
 from training.corpus import SAMPLE_RATE_HZ, Corpus, open_corpus
 from training.pools import as_float
 from training.stream_trials import read_transcripts
 
 WORDS = ("computer", "jarvis")
 TAKES, OTHERS, NOISES = 10, 30, 6
-PAUSE = np.zeros(int(0.3 * SAMPLE_RATE_HZ), np.int16)  # between two sentences of talk
-SILENCE = np.zeros(SAMPLE_RATE_HZ, np.float32)  # after a recording: its last word is heard
+PAUSE = np.zeros(int(0.3 * SAMPLE_RATE_HZ), np.int16)  # between two sentences
+SILENCE = np.zeros(SAMPLE_RATE_HZ, np.int16)  # after a recording: its last word is heard
+THRESHOLDS = (0.7, 0.8, 0.85, 0.9)
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
@@ -74,9 +77,14 @@ def record(corpus: Corpus, phrases: dict[str, list[int]], folder: Path, minutes:
         write(folder / UNKNOWN, "talk", joined(corpus, talk, 60 * minutes))
 
 
-def heard(spotter: KeywordSpotter, samples: np.ndarray) -> list[str]:
-    stream = spotter.stream(SAMPLE_RATE_HZ)
-    return [d.keyword for d in stream.push(as_float(samples)) + stream.push(SILENCE)]
+def heard(spotter: KeywordSpotter, recordings: Iterable[Iterable[np.ndarray]]) -> Traces:
+    """What fires in recordings, each given in pieces."""
+    traces = Traces(spotter.detector, min(THRESHOLDS))
+    for pieces in recordings:
+        trace, stream = traces.begin(), spotter.stream(SAMPLE_RATE_HZ)
+        for piece in pieces:
+            trace.push(stream.push_scores(as_float(piece)))
+    return traces
 
 
 def main(
@@ -96,34 +104,40 @@ def main(
         places = ["--data", f"{folder}/words", "--out", f"{folder}/run"]
         subprocess.run([*train, *start, *places], check=True)
         spotter = KeywordSpotter.load(Path(folder, "run", "model.safetensors"))
-    console = Console(stderr=True)
-
-    def each(numbers: list[int], what: str) -> Iterable[list[str]]:
-        return (heard(spotter, corpus[n]) for n in track(numbers, what, console=console))
-
-    missed = total = 0
-    for word in WORDS:
-        missed += sum(word not in found for found in each(phrases[word][TAKES:], word))
-        total += len(phrases[word][TAKES:])
+    said = [(n, word) for word in WORDS for n in phrases[word][TAKES:]]
     others = [n for word, numbers in phrases.items() if word not in WORDS for n in numbers]
-    fired = sum(bool(found) for found in each(others, "other phrases"))
     transcripts = read_transcripts(data)
-    sentences = [
-        n
-        for n in corpus.where(source="speech", split="validation")
-        if not {*WORDS} & {*transcripts[corpus.entries[n].path]}
-    ]
-    false = sum(len(found) for found in each(sentences, "sentences"))
-    hours = sum(corpus.entries[n].length for n in sentences) / SAMPLE_RATE_HZ / 3_600
+    talk: dict[str, list[int]] = {}
+    for n in corpus.where(source="speech", split="validation"):
+        if not {*WORDS} & {*transcripts[corpus.entries[n].path]}:
+            talk.setdefault(corpus.entries[n].speaker, []).append(n)
+    console = Console(stderr=True)
+    positives, phrase, negatives = (
+        heard(spotter, track(recordings, what, console=console))
+        for what, recordings in (
+            ("words", [(corpus[n], SILENCE) for n, _ in said]),
+            ("other phrases", [(corpus[n], SILENCE) for n in others]),
+            ("talk", [[x for n in one for x in (corpus[n], PAUSE)] for one in talk.values()]),
+        )
+    )
+    by_threshold = {}
+    for threshold in THRESHOLDS:
+        alike = dict.fromkeys(WORDS, threshold)
+        found = {(event.recording, event.keyword) for event in positives.fired(alike)}
+        fired = {event.recording for event in phrase.fired(alike)}
+        false = len(negatives.fired(alike))
+        by_threshold[threshold] = {
+            "missed": sum((k, word) not in found for k, (_, word) in enumerate(said)) / len(said),
+            "other_phrases": len(fired) / len(others),
+            "false": false,
+            "false_per_hour": false / negatives.hours,
+        }
     result = {
         "minutes_of_talk": minutes,
-        "missed": missed / total,
-        "recordings": total,
-        "other_phrases_taken_for_one": fired / len(others),
-        "other_phrases": len(others),
-        "false_detections": false,
-        "hours_of_sentences": round(hours, 3),
-        "false_detections_per_hour": false / hours,
+        "recordings": len(said),
+        "phrases": len(others),
+        "hours": negatives.hours,
+        "by_threshold": by_threshold,
     }
     print(json.dumps(result))
 

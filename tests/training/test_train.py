@@ -17,6 +17,7 @@ from sssm.weights import fingerprint, load_model, read_card
 from training.corpus import open_corpus
 from training.labels import labels_of
 from training.loop import _accuracy
+from training.own_words import NO_TALK, THRESHOLD
 from training.recipe import preset as recipe_of
 from training.run import Log
 from training.scoring import labelled_clips
@@ -166,6 +167,8 @@ def test_own_words_from_a_trained_model(smoke, tmp_path):
     assert code == 0, lines
     card = read_card(tmp_path / "own" / "model.safetensors")
     assert card.labels == tuple(sorted(WORDS))
+    assert card.thresholds == dict.fromkeys(sorted(WORDS), THRESHOLD)
+    assert lines.count(NO_TALK) == 1
     assert card.config.channels == read_card(trained).config.channels
     heard = make_words(tmp_path / "other", clips=30, seed=1, others=False)
     assert accuracy(tmp_path / "own", heard) > 0.6  # chance is 1 in 4
