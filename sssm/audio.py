@@ -220,7 +220,9 @@ def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Sa
 
 
 def find_recordings(
-    folder: str | os.PathLike[str], on_error: Callable[[OSError], None]
+    folder: str | os.PathLike[str],
+    on_error: Callable[[OSError], None],
+    suffixes: tuple[str, ...] = SUFFIXES,
 ) -> list[str]:
     """Paths below folder, relative to it and sorted, of the files whose names end like audio's.
 
@@ -231,7 +233,7 @@ def find_recordings(
     found = []
     for here, _, names in os.walk(folder, onerror=on_error):
         for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("._"):
+            if name.lower().endswith(suffixes) and not name.startswith("._"):
                 found.append(os.path.relpath(os.path.join(here, name), folder))
     return sorted(found)
 

@@ -112,7 +112,7 @@ class Detector:
             if value > most:
                 raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
         places = [self.labels.index(keyword) for keyword in self.keywords]
-        limits = list(own.values())
+        limits = [own[keyword] for keyword in self.keywords]
         first, end = min(places, default=0), max(places, default=-1) + 1
         together = places == list(range(first, end))  # then a slice, which copies nothing
         columns = slice(first, end) if together else np.array(places, np.int64)

@@ -30,7 +30,7 @@ from training.tables import read_rows
 
 SAMPLE_RATE_HZ = 16_000
 BACKGROUND_HELD_OUT = 0.2  # last part of every background recording, for evaluation alone
-TALK_HELD_OUT = 20  # clips of a second at most, of the last part of a long recording in `_unknown_`
+TALK_HELD_OUT = 20  # about so many clips of a second, of the ends of long recordings in `_unknown_`
 SPLITS = ("training", "calibration", "validation", "testing")
 CACHE = ".sssm-cache"
 
@@ -118,7 +118,7 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
     if not entries:
         raise ValueError(f"{root}: no recording holds a sample")
     if own_words:
-        entries = [part for entry in entries for part in _talk_apart(entry)]
+        entries = _talk_apart(entries)
     times = root / "speech" / "words.csv"
     words = _spoken_words(times, {e.path: e.length for e in entries}) if times.is_file() else {}
     return Corpus(audio, entries, words)
@@ -172,16 +172,29 @@ def _own_words(root: Path) -> list[Entry]:
     return entries + [_wordless(root, path, "background", "training") for path in wordless]
 
 
-def _talk_apart(entry: Entry) -> list[Entry]:
-    """A user's long recording of other words: speech, and of its last part clips for validation."""
-    if entry.word != UNKNOWN or entry.length < own.TALK_S * SAMPLE_RATE_HZ:
-        return [entry]
-    heard = round(entry.length * (1 - own.VALIDATION_SHARE))
-    every = max(SAMPLE_RATE_HZ, (entry.length - heard) // TALK_HELD_OUT)
-    return [replace(entry, source="speech", split="training", length=heard)] + [
-        replace(entry, split="validation", start=entry.start + first, length=SAMPLE_RATE_HZ)
-        for first in range(heard, entry.length - SAMPLE_RATE_HZ + 1, every)
-    ]
+def _talk_apart(entries: list[Entry]) -> list[Entry]:
+    """A user's long recordings of other words: speech, and of some last parts validation clips.
+
+    One of a speaker who is held out is for validation alone.
+    """
+    long = [e for e in entries if e.word == UNKNOWN and e.length >= own.TALK_S * SAMPLE_RATE_HZ]
+    asked = set(long[:: math.ceil(len(long) / TALK_HELD_OUT)] if long else ())
+    clips = max(1, TALK_HELD_OUT // max(1, len(long)))
+    parts = [e for e in entries if e not in set(long)]
+    for entry in long:
+        held_out = round(entry.length * own.VALIDATION_SHARE) if entry in asked else 0
+        if entry.split == "validation" and entry.speaker != entry.path:  # a speaker with a name
+            held_out = entry.length
+        elif held_out:
+            held_out = max(SAMPLE_RATE_HZ, held_out)
+        heard = entry.length - held_out
+        if heard:
+            parts.append(replace(entry, source="speech", split="training", length=heard))
+        every = max(SAMPLE_RATE_HZ, held_out // clips)
+        for first in range(heard, entry.length - SAMPLE_RATE_HZ + 1, every)[:clips]:
+            start = entry.start + first
+            parts.append(replace(entry, split="validation", start=start, length=SAMPLE_RATE_HZ))
+    return parts
 
 
 def _word(root: Path, found: Recording, source: str) -> Entry:

@@ -35,11 +35,11 @@ from training.initial import initial_model
 from training.labels import label_set, labels_of
 from training.objective import Heard, Losses, Objective
 from training.optimizer import optimizer_of, set_rates
-from training.own_words import NO_TALK, THRESHOLD
+from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
-from training.scoring import LabelledClip, clip_scores, labelled_clips
+from training.scoring import LabelledClip, clip_scores, held_out_of_each, labelled_clips
 from training.steps import Step, Steps
 from training.streams import Streams
 from training.vocabulary import Vocabulary
@@ -70,7 +70,8 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
             f"{data}: {labels.labels[0]} is all there is, so there is nothing to tell it from: "
             "record _unknown_ or _background_noise_ too"
         )
-    if recipe.labels == "folder" and not (labels.unknown or labels.silence):
+    clips_alone = recipe.labels == "folder" and not (labels.unknown or labels.silence)
+    if clips_alone:
         recipe = replace(recipe, stream_rows=0)  # no class would say that nothing is heard
     vocabulary = Vocabulary.of(corpus, recipe.vocabulary)
     examples = Examples(corpus, labels, vocabulary, recipe, fabric.global_rank)
@@ -90,11 +91,9 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     loader = Steps(examples, streams).loader(first)
     held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
     if fabric.is_global_zero:
-        count = len(held_out)
-        nothing = "no recording is held out: there is nothing to validate on"
-        print(f"{count} clips are held out" if count else nothing, file=sys.stderr)
+        print(held_out_of_each(held_out), file=sys.stderr)
     if fabric.is_global_zero and recipe.labels == "folder" and not examples.talk.exists:
-        print(NO_TALK, file=sys.stderr)
+        print(CLIPS_ALONE if clips_alone else NO_TALK, file=sys.stderr)
     trainer.fit(first, loader, lambda model: _accuracy(model, held_out))
     if fabric.is_global_zero:
         accuracy = _accuracy(trainer.averaged_model, held_out)

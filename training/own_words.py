@@ -17,12 +17,16 @@ from training.speech_commands import Recording
 VALIDATION_SHARE = 0.15
 TALK_S = 5.0  # as long a recording in `_unknown_` is running speech
 NO_TALK = (
-    f"no recording in _unknown_ is longer than {TALK_S:g} s: put some minutes of speech without "
-    "these words there, or the model will hear them wherever somebody talks"
+    f"no recording in _unknown_ has {TALK_S:g} s or more: put some minutes of speech without these "
+    "words there, or the model will hear them wherever somebody talks"
+)
+CLIPS_ALONE = (
+    "neither _unknown_ nor _background_noise_: the model learns from clips alone, and takes all "
+    "that it hears for one of its words"
 )
 THRESHOLD = 0.8  # of every word until `sssm calibrate` knows better: to miss one annoys less
 WORDLESS = ("_background_noise_", "_silence_")
-UNREAD = (".3gp", ".aac", ".amr", ".m4a", ".mp4", ".webm", ".wma")  # as telephones record
+UNREAD = (".3gp", ".aac", ".amr", ".caf", ".m4a", ".m4b", ".mov", ".mp4", ".webm", ".wma")
 
 
 def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
@@ -36,10 +40,11 @@ def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
             none holds recordings of a word; one cannot be read.
     """
     words, wordless = [], []
-    folders = subfolders(root)
-    _check_names(folders)
-    for folder in folders:
-        for path in audio_files(folder):
+    found = {folder: audio_files(folder) for folder in subfolders(root)}
+    check_names([folder.name for folder, paths in found.items() if paths], root)
+    for folder, paths in found.items():
+        _check_read(folder, paths)
+        for path in paths:
             if folder.name in WORDLESS:
                 wordless.append(path)
             else:
@@ -94,28 +99,41 @@ def audio_files(folder: Path) -> list[Path]:
     """Recordings anywhere below a folder.
 
     Raises:
-        ValueError: a folder cannot be listed, or holds a recording in a format that is not read.
+        ValueError: a folder cannot be listed.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in UNREAD:
-            raise ValueError(f"{path}: {path.suffix} is not read; make a WAV or FLAC file of it")
     return [folder / name for name in find_recordings(folder, _refuse)]
 
 
-def _check_names(folders: Sequence[Path]) -> None:
-    """Refuse what would become a word by a slip of the pen."""
+def check_names(names: Sequence[str], root: Path) -> None:
+    """Refuse folders that would be words by a slip of the pen.
+
+    Raises:
+        ValueError: a name is nearly that of a special folder, or that of another.
+    """
     special = {name.strip("_"): name for name in (UNKNOWN, *WORDLESS)}
-    seen: dict[str, Path] = {}
-    for folder in folders:
-        plain = folder.name.casefold()
-        meant = special.get(plain.strip("_"))
-        is_near = folder.name.startswith("_") or plain in ("unknown", "background_noise")
-        if is_near and folder.name != meant:
-            names = meant or ", ".join(special.values())
-            raise ValueError(f"{folder}: no word; is {names} meant?")
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = name.casefold()
+        core = plain.strip("_ ").replace(" ", "_")
+        is_near = name.startswith("_") or core in ("unknown", "background_noise")
+        meant = special.get(core)
+        if is_near and name != meant:
+            raise ValueError(
+                f"{root / name}: no word; is {meant or ', '.join(special.values())} meant?"
+            )
         if plain in seen:
-            raise ValueError(f"{folder}: the same word as {seen[plain]}")
-        seen[plain] = folder
+            raise ValueError(f"{root / name}: the same word as {seen[plain]}")
+        seen[plain] = name
+
+
+def _check_read(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse what telephones and shops make, unless it lies beside what was made of it."""
+    read = {path.with_suffix("") for path in paths}
+    for name in find_recordings(folder, _refuse, UNREAD):
+        path = folder / name
+        if path.with_suffix("") not in read:
+            made = path.with_suffix(".wav").name
+            raise ValueError(f"{path}: {path.suffix} is not read; make {made} of it")
 
 
 def speaker_of(path: Path, root: Path) -> str:

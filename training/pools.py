@@ -92,7 +92,8 @@ class NoisePool:
 
     def __init__(self, corpus: Corpus, babble: float):
         self._corpus = corpus
-        self._sentences = corpus.where(source="speech", split="training")
+        speech = corpus.where(source="speech", split="training")
+        self._sentences = [n for n in speech if corpus.entries[n].word != UNKNOWN]
         self._babble = babble if self._sentences else 0.0
         background = corpus.where(source="background", split="training")
         noise = corpus.where(source="noise", split="training")

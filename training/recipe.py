@@ -49,7 +49,8 @@ class Recipe:
         seed: batch k is a function of it and of k.
         balance: exponent of a word's count in how often it is drawn: 0 all alike, 1 as they come.
         unknown_share, silence_share: of the clips of a batch.
-        sentence_share, phrase_share: of the `_unknown_` clips, cut from sentences, or wake words.
+        sentence_share, phrase_share: of the `_unknown_` clips, cut from sentences or other
+            running speech, or wake words.
         vocabulary: words of the word head.
         word_weight, phone_weight: of the two auxiliary losses; 0 leaves the head out.
         speed, pitch: probability of changing it, by at most `speed_range`.

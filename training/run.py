@@ -50,7 +50,9 @@ class RunFolder:
             raise ValueError(f"{self.settings} cannot be read: it is no object")
         before = Recipe().to_dict() | written
         other = [
-            "recordings were others" if key == "recordings" else f"{key} was {before[key]}"
+            "recordings were others, or used otherwise"
+            if key == "recordings"
+            else f"{key} was {before[key]}"
             for key in now
             if before.get(key, now[key]) != now[key]
         ]

@@ -58,6 +58,14 @@ def labelled_clips(
     return clips
 
 
+def held_out_of_each(clips: Sequence[LabelledClip]) -> str:
+    """What there is to validate on, in a line."""
+    if not clips:
+        return "no recording is held out: there is nothing to validate on"
+    counts = Counter(clip.label for clip in clips)
+    return "held out: " + ", ".join(f"{count} of {label}" for label, count in counts.items())
+
+
 def _silence(corpus: Corpus, count: int) -> list[LabelledClip]:
     recordings = corpus.where(source="background", split="training")
     clips = []

@@ -205,13 +205,37 @@ def test_a_long_recording_of_other_words_is_speech(own_root):
     assert lengths["door/long.wav"] == 8 * SAMPLE_RATE_HZ
 
 
-def test_hours_of_talk_are_validated_on_a_few_clips(own_root):
-    write(own_root / "_unknown_" / "talk.wav", noise(600, RNG))
+def talk_held_out(corpus):
+    """Lengths of the clips for validation that are of other words, and of the speech."""
+    clips = [corpus.entries[n] for n in corpus.where(source="commands", split="validation")]
+    speech = [corpus.entries[n] for n in corpus.where(source="speech", split="training")]
+    return [e.length for e in clips if e.word == UNKNOWN], [e.length for e in speech]
+
+
+@pytest.mark.parametrize(("recordings", "seconds"), [(1, 600), (3, 100), (100, 6), (1, 5)])
+def test_talk_is_validated_on_few_clips_and_none_of_it_is_lost(own_root, recordings, seconds):
+    for n in range(recordings):
+        write(own_root / "_unknown_" / f"{n}.wav", noise(seconds, RNG))
+    clips, speech = talk_held_out(open_corpus(own_root, own_words=True))
+    assert 1 <= len(clips) <= TALK_HELD_OUT
+    assert set(clips) == {SAMPLE_RATE_HZ}
+    assert len(speech) == recordings
+    held_out = recordings * seconds * SAMPLE_RATE_HZ - sum(speech)
+    most = 0.15 * recordings * seconds * SAMPLE_RATE_HZ + recordings
+    assert sum(clips) <= held_out <= max(sum(clips), most)
+
+
+def test_talk_of_a_speaker_who_is_held_out_is_not_trained_on(own_root):
+    for n in range(8):
+        for name in ("door", "_unknown_"):
+            write(own_root / name / f"s{n}_nohash_0.wav", noise(6, RNG))
     corpus = open_corpus(own_root, own_words=True)
-    held_out = corpus.where(source="commands", split="validation")
-    talk = [n for n in held_out if corpus.entries[n].word == UNKNOWN]
-    assert len(talk) == TALK_HELD_OUT
-    assert {len(corpus[n]) for n in talk} == {SAMPLE_RATE_HZ}
+    heard = {e.speaker for e in corpus.entries if e.split == "training" and e.word == UNKNOWN}
+    commands = [corpus.entries[n] for n in corpus.where(source="commands", split="validation")]
+    named = {e.speaker for e in commands if e.word == "door" and "nohash" in e.path}
+    assert named
+    assert not heard & named
+    assert named <= {e.speaker for e in commands if e.word == UNKNOWN}
 
 
 def test_full_scale_does_not_wrap_around(tmp_path):

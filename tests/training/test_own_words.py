@@ -1,10 +1,17 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from generated_corpus import write
 
-from training.own_words import VALIDATION_SHARE, held_out, recordings, speaker_of
+from training.own_words import (
+    VALIDATION_SHARE,
+    check_names,
+    held_out,
+    recordings,
+    speaker_of,
+)
 
 
 @pytest.fixture
@@ -82,9 +89,10 @@ def test_a_file_without_a_speaker_is_its_own(tmp_path):
         (["_Unknown_/1.wav"], r"_Unknown_: no word; is _unknown_ meant\?"),
         (["Background_Noise/1.wav"], r"Background_Noise: no word; is _background_noise_ meant\?"),
         (["_other_/1.wav"], r"_other_: no word; is _unknown_, _background_noise_, _silence_ mean"),
-        (["Door/1.wav"], r"door: the same word as \S+Door"),
-        (["door/memo.M4A"], r"door/memo.M4A: \.M4A is not read; make a WAV or FLAC file of it"),
-        (["_unknown_/far/talk.mp4"], r"talk.mp4: \.mp4 is not read; make a WAV or FLAC file of it"),
+        (["unknown_/1.wav"], r"unknown_: no word; is _unknown_ meant\?"),
+        (["background noise/1.wav"], r"background noise: no word; is _background_noise_ meant\?"),
+        (["door/memo.M4A"], r"door/memo.M4A: \.M4A is not read; make memo.wav of it"),
+        (["_unknown_/far/talk.m4b"], r"talk.m4b: \.m4b is not read; make talk.wav of it"),
     ],
 )
 def test_a_slip_is_one_line(tmp_path, names, message):
@@ -95,6 +103,20 @@ def test_a_slip_is_one_line(tmp_path, names, message):
         path.touch()
     with pytest.raises(ValueError, match=rf"^\S+{message}"):
         recordings(tmp_path)
+
+
+def test_one_word_has_one_folder():
+    with pytest.raises(ValueError, match=r"^\S+door: the same word as Door$"):
+        check_names(["Door", "door"], Path("words"))
+
+
+def test_what_a_file_was_made_of_may_lie_beside_it(folder):
+    root = folder("door/memo.wav", "door/band.mp4/1.wav")
+    (root / "door" / "memo.m4a").touch()
+    (root / "door" / "._other.m4a").touch()  # what macOS notes
+    (root / "Door").mkdir(exist_ok=True)  # empty
+    found, _ = recordings(root)
+    assert sorted(r.path.name for r in found) == ["1.wav", "memo.wav"]
 
 
 def test_silence_may_be_a_word(folder):

@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from generated_corpus import write
 from generated_words import WORDS, make_words
 from typer.testing import CliRunner
 
@@ -17,7 +19,7 @@ from sssm.weights import fingerprint, load_model, read_card
 from training.corpus import open_corpus
 from training.labels import labels_of
 from training.loop import _accuracy
-from training.own_words import NO_TALK, THRESHOLD
+from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD
 from training.recipe import preset as recipe_of
 from training.run import Log
 from training.scoring import labelled_clips
@@ -168,7 +170,7 @@ def test_own_words_from_a_trained_model(smoke, tmp_path):
     card = read_card(tmp_path / "own" / "model.safetensors")
     assert card.labels == tuple(sorted(WORDS))
     assert card.thresholds == dict.fromkeys(sorted(WORDS), THRESHOLD)
-    assert lines.count(NO_TALK) == 1
+    assert lines.count(CLIPS_ALONE) == 1
     assert card.config.channels == read_card(trained).config.channels
     heard = make_words(tmp_path / "other", clips=30, seed=1, others=False)
     assert accuracy(tmp_path / "own", heard) > 0.6  # chance is 1 in 4
@@ -177,6 +179,21 @@ def test_own_words_from_a_trained_model(smoke, tmp_path):
     assert code == 2
     assert len(lines) == 1
     assert "init was" in lines[0]
+
+
+def test_own_words_learn_from_talk_in_streams(smoke, tmp_path):
+    trained = smoke[0] / "model.safetensors"
+    ten = make_words(tmp_path / "ten", clips=10, seed=2, others=False)
+    rng = np.random.default_rng(0)
+    write(ten / "_unknown_" / "talk.wav", 0.1 * rng.standard_normal(20 * 16_000))
+    settings = ("--init", str(trained), "steps=3", "batch=4", "stream_rows=2", "log_every=1")
+    code, lines = train(ten, tmp_path / "own", *settings, preset="own-words")
+    assert code == 0, lines
+    assert NO_TALK not in lines
+    (held_out,) = [line for line in lines if line.startswith("held out: ")]
+    assert "3 of _unknown_" in held_out
+    assert sum("stream " in line for line in lines) == 3
+    assert read_card(tmp_path / "own" / "model.safetensors").labels[-1] == "_unknown_"
 
 
 def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
@@ -253,7 +270,7 @@ def test_other_recordings_are_refused(words, tmp_path):
     other = make_words(tmp_path / "other", clips=5)
     code, lines = train(other, tmp_path / "run", *SHORT, "steps=1")
     assert code == 2
-    assert "recordings were others; another --out starts anew" in lines[-1]
+    assert "recordings were others, or used otherwise; another --out starts anew" in lines[-1]
 
 
 def test_two_processes_train_as_one(words, tmp_path):
