@@ -177,16 +177,15 @@ def _talk_apart(entries: list[Entry]) -> list[Entry]:
 
     One of a speaker who is held out is for validation alone.
     """
-    long = [e for e in entries if e.word == UNKNOWN and e.length >= own.TALK_S * SAMPLE_RATE_HZ]
-    asked = set(long[:: math.ceil(len(long) / TALK_HELD_OUT)] if long else ())
-    clips = max(1, TALK_HELD_OUT // max(1, len(long)))
-    parts = [e for e in entries if e not in set(long)]
-    for entry in long:
-        held_out = round(entry.length * own.VALIDATION_SHARE) if entry in asked else 0
+    talk = [entry for entry in entries if _is_talk(entry)]
+    clips = max(1, TALK_HELD_OUT // max(1, len(talk)))
+    parts = [entry for entry in entries if not _is_talk(entry)]
+    for n, entry in enumerate(talk):
+        held_out = 0
         if entry.split == "validation" and entry.speaker != entry.path:  # a speaker with a name
             held_out = entry.length
-        elif held_out:
-            held_out = max(SAMPLE_RATE_HZ, held_out)
+        elif n % math.ceil(len(talk) / TALK_HELD_OUT) == 0:
+            held_out = max(SAMPLE_RATE_HZ, round(own.VALIDATION_SHARE * entry.length))
         heard = entry.length - held_out
         if heard:
             parts.append(replace(entry, source="speech", split="training", length=heard))
@@ -195,6 +194,10 @@ def _talk_apart(entries: list[Entry]) -> list[Entry]:
             start = entry.start + first
             parts.append(replace(entry, split="validation", start=start, length=SAMPLE_RATE_HZ))
     return parts
+
+
+def _is_talk(entry: Entry) -> bool:
+    return entry.word == UNKNOWN and entry.length >= own.TALK_S * SAMPLE_RATE_HZ
 
 
 def _word(root: Path, found: Recording, source: str) -> Entry:

@@ -13,6 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.recipe import Recipe
 
+OTHER_RECORDINGS = "recordings were others, or used otherwise; another --out starts anew"
+
 
 class RunFolder:
     """Everything that a run writes.
@@ -50,17 +52,12 @@ class RunFolder:
             raise ValueError(f"{self.settings} cannot be read: it is no object")
         before = Recipe().to_dict() | written
         other = [
-            "recordings were others, or used otherwise"
-            if key == "recordings"
-            else f"{key} was {before[key]}"
+            OTHER_RECORDINGS if key == "recordings" else f"{key} was {before[key]}"
             for key in now
             if before.get(key, now[key]) != now[key]
         ]
         if other:
-            raise ValueError(
-                f"{self.path} was started with other settings: {', '.join(other)}; another --out "
-                "starts anew"
-            )
+            raise ValueError(f"{self.path} was started with other settings: {', '.join(other)}")
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in one move: a kill leaves the old one or the new one."""
