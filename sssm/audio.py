@@ -226,9 +226,10 @@ def find_recordings(
 ) -> list[str]:
     """Paths below folder, relative to it and sorted, of the files whose names end like audio's.
 
-    on_error hears of each folder that cannot be listed; the others are searched all the same.
-    Links to folders are not followed (they may form a ring).  Names that begin with `._` are notes
-    that macOS keeps about files, not recordings.
+    Other suffixes are to be in lower case; that of a name does not count.  on_error hears of each
+    folder that cannot be listed; the others are searched all the same.  Links to folders are not
+    followed (they may form a ring).  Names that begin with `._` are notes that macOS keeps about
+    files, not recordings.
     """
     found = []
     for here, _, names in os.walk(folder, onerror=on_error):

@@ -1,4 +1,4 @@
-"""A user's own words: a folder each, of recordings in any format and at any rate.
+"""A user's own words: a folder each, of recordings at any rate.
 
 `_unknown_` holds other words, one a recording, and long recordings of running speech without the
 words of the other folders; `_background_noise_` and `_silence_` hold sound without a word.
