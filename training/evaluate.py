@@ -18,12 +18,13 @@ import typer
 
 from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.weights import find_model, load_model
 from training import own_words, speech_commands
 from training.console import INPUT_FAILED, failures_told, say, tell, track
 from training.corpus import SAMPLE_RATE_HZ, open_corpus
-from training.labels import SILENCE, UNKNOWN, labels_of
+from training.labels import labels_of
 from training.report import CONFUSIONS_SHOWN, save_confusion, table
 from training.scoring import Figures, clip_scores, figures, labelled_clips
 

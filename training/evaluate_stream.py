@@ -96,9 +96,8 @@ def evaluate_stream(
         extra: dict[str, Any] = {}
         if rate is not None and out_thresholds is not None:
             spotter, extra = _chosen(spotter, positives, negatives, rate)
-            chosen = dict(spotter.detector.thresholds)
             thresholds_file.write_thresholds(
-                out_thresholds, chosen, fingerprint=spotter.fingerprint
+                out_thresholds, spotter.thresholds, fingerprint=spotter.fingerprint
             )
         result = _measure(spotter, positives, negatives, out, f"{Path(model).stem} on {split}")
     how = {

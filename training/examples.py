@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sssm.detector import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
-from training.labels import SILENCE, UNKNOWN, LabelSet
+from training.labels import LabelSet
 from training.pools import NoisePool, SentencePool, TalkPool, WordPool, hiss, loudest
 from training.recipe import Recipe
 from training.vocabulary import BLANK, Vocabulary

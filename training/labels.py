@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
+from sssm.detector import SILENCE, UNKNOWN
 from training.corpus import Corpus
 from training.speech_commands import CORE_WORDS
-
-UNKNOWN = "_unknown_"
-SILENCE = "_silence_"
 
 
 @dataclass(frozen=True, slots=True)

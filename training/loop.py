@@ -92,8 +92,8 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
     if fabric.is_global_zero:
         print(held_out_of_each(held_out), file=sys.stderr)
-    if fabric.is_global_zero and recipe.labels == "folder" and not examples.talk.exists:
-        print(CLIPS_ALONE if clips_alone else NO_TALK, file=sys.stderr)
+        if recipe.labels == "folder" and not examples.talk.exists:
+            print(CLIPS_ALONE if clips_alone else NO_TALK, file=sys.stderr)
     trainer.fit(first, loader, lambda model: _accuracy(model, held_out))
     if fabric.is_global_zero:
         accuracy = _accuracy(trainer.averaged_model, held_out)

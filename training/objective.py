@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.model import KeywordModel, ModelState
 from training.amid_talk import no_talk, weighed
 from training.carried import detach, restart
 from training.examples import Batch
-from training.labels import SILENCE, UNKNOWN
 from training.recipe import Recipe
 from training.steps import Step
 from training.streams import NOTHING, StreamBatch

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sssm.audio import find_recordings
-from sssm.detector import UNKNOWN
+from sssm.audio import SUFFIXES, find_recordings
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.reason import reason_of
 from training.speech_commands import Recording
 
@@ -25,7 +25,7 @@ CLIPS_ALONE = (
     "that it hears for one of its words"
 )
 THRESHOLD = 0.8  # of every word until `sssm calibrate` knows better: to miss one annoys less
-WORDLESS = ("_background_noise_", "_silence_")
+WORDLESS = ("_background_noise_", SILENCE)
 UNREAD = (".3gp", ".aac", ".amr", ".caf", ".m4a", ".m4b", ".mov", ".mp4", ".webm", ".wma")
 
 
@@ -40,11 +40,10 @@ def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
             none holds recordings of a word; one cannot be read.
     """
     words, wordless = [], []
-    found = {folder: audio_files(folder) for folder in subfolders(root)}
+    found = {folder: audio_files(folder, (*SUFFIXES, *UNREAD)) for folder in subfolders(root)}
     check_names([folder.name for folder, paths in found.items() if paths], root)
     for folder, paths in found.items():
-        _check_read(folder, paths)
-        for path in paths:
+        for path in _readable(paths):
             if folder.name in WORDLESS:
                 wordless.append(path)
             else:
@@ -95,13 +94,13 @@ def subfolders(root: Path) -> list[Path]:
         raise
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """Recordings anywhere below a folder.
+def audio_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """Recordings anywhere below a folder, by the ends of their names.
 
     Raises:
         ValueError: a folder cannot be listed.
     """
-    return [folder / name for name in find_recordings(folder, _refuse)]
+    return [folder / name for name in find_recordings(folder, _refuse, suffixes)]
 
 
 def check_names(names: Sequence[str], root: Path) -> None:
@@ -126,14 +125,15 @@ def check_names(names: Sequence[str], root: Path) -> None:
         seen[plain] = name
 
 
-def _check_read(folder: Path, paths: Sequence[Path]) -> None:
-    """Refuse what telephones and shops make, unless it lies beside what was made of it."""
-    read = {path.with_suffix("") for path in paths}
-    for name in find_recordings(folder, _refuse, UNREAD):
-        path = folder / name
-        if path.with_suffix("") not in read:
-            made = path.with_suffix(".wav").name
-            raise ValueError(f"{path}: {path.suffix} is not read; make {made} of it")
+def _readable(paths: Sequence[Path]) -> list[Path]:
+    """Without what telephones and shops make, which must lie beside what was made of it."""
+    read = [path for path in paths if path.suffix.lower() not in UNREAD]
+    made = {path.with_suffix("") for path in read}
+    for path in paths:
+        if path.suffix.lower() in UNREAD and path.with_suffix("") not in made:
+            wanted = path.with_suffix(".wav").name
+            raise ValueError(f"{path}: {path.suffix} is not read; make {wanted} of it")
+    return read
 
 
 def speaker_of(path: Path, root: Path) -> str:

@@ -10,11 +10,12 @@ import soxr
 import torch
 from torch import Tensor
 
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.layers.contract import FRAMES_HZ
 from sssm.model import KeywordModel
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
-from training.labels import SILENCE, UNKNOWN, LabelSet
+from training.labels import LabelSet
 from training.pools import as_float
 from training.speech_commands import CORE_WORDS
 

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sssm.detector import UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
-from training.labels import UNKNOWN, LabelSet
+from training.labels import LabelSet
 from training.pools import NoisePool, hiss
 from training.recipe import Recipe
 from training.streams_sounds import Sound, SoundPool

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sssm.detector import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
-from training.labels import SILENCE, UNKNOWN, LabelSet
+from training.labels import LabelSet
 from training.pools import NoisePool, SentencePool, TalkPool, WordPool
 from training.recipe import Recipe
 from training.vocabulary import onset, rime

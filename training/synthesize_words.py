@@ -14,6 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from sssm.detector import UNKNOWN
 from training.align import Aligner
 from training.console import failures_told, tell, track
 from training.vocabulary import require_pronounced
@@ -37,7 +38,7 @@ def synthesize_words(
         require_pronounced(words)
         speaker, aligner, left_out = Kokoro(model, voices), Aligner(), 0
         for word in words:
-            folder = out / ("_unknown_" if unknown else word)
+            folder = out / (UNKNOWN if unknown else word)
             left_out += record(word, folder, speaker, aligner, count=count, seed=seed)
         if left_out:
             tell(f"left out {left_out} of {count * len(words)}: the word was not found in them")

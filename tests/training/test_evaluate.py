@@ -11,11 +11,12 @@ from typer.testing import CliRunner, Result
 
 from sssm.classifier import Classifier
 from sssm.config import ModelConfig
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, load_model, save_model
 from training.corpus import open_corpus
 from training.evaluate import app
-from training.labels import SILENCE, UNKNOWN, labels_of
+from training.labels import labels_of
 from training.scoring import clip_scores, labelled_clips
 from training.speech_commands import CORE_WORDS
 

@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from sssm.config import ModelConfig
+from sssm.detector import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
@@ -19,7 +20,6 @@ from sssm.traces import Fired
 from sssm.weights import ModelCard, save_model
 from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
 from training.evaluate_stream import app
-from training.labels import SILENCE, UNKNOWN
 from training.speech_commands import CORE_WORDS
 from training.stream_scoring import Negatives, Positives, _best, _spans, latency
 from training.stream_trials import (

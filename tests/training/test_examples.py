@@ -5,10 +5,11 @@ import pytest
 import torch
 from generated_corpus import WORDS
 
+from sssm.detector import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Entry, open_corpus
 from training.examples import Batch, Examples
-from training.labels import SILENCE, UNKNOWN, LabelSet, label_set
+from training.labels import LabelSet, label_set
 from training.recipe import Recipe
 from training.speech_commands import CORE_WORDS
 from training.vocabulary import BLANK, Vocabulary

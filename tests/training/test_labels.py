@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from sssm.detector import SILENCE, UNKNOWN
 from training.corpus import Entry
-from training.labels import SILENCE, UNKNOWN, LabelSet, label_set, labels_of
+from training.labels import LabelSet, label_set, labels_of
 from training.speech_commands import CORE_WORDS
 
 SECOND = np.zeros(16_000, np.int16)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from sssm.detector import UNKNOWN
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
-from training.labels import UNKNOWN
 from training.pools import (
     EDGE_S,
     FEW,
