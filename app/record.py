@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 WORDLESS = ("_background_noise_", "_silence_")  # folders of sound without a word
 OTHER_WORDS = "_unknown_"
-NOISE_S = 10.0  # of a take without a word
+TAKES = 10  # unless told
+PIECE_S = 10.0  # of a take of noise or talk
+SHORTEST_NOISE_S, SHORTEST_TALK_S = 1.0, 5.0  # training takes less in _unknown_ for one word
 PATIENCE_S = 5.0  # without a word, after which the user is told so
 MOST_FAULTS = 10  # in a row
 
@@ -49,21 +51,32 @@ def record(
         ),
     ],
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Takes go to DIR/WORD/0001.wav on.")],
-    takes: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 10,
+    takes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many; 10 without --minutes.")
+    ] = None,
+    minutes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="M", help="So much talk into _unknown_, or noise, in pieces of 10 s."
+        ),
+    ] = None,
     device: Device = None,
     input_file: Input = None,
 ) -> None:
     """Record takes of a word, trimmed and checked, to train a model of your own."""
     from app.display import display
 
-    if fault := _not_a_name(word):
+    if fault := _not_a_name(word) or _not_of_minutes(word, takes, minutes):
         tell(f"{word!r} {fault}")
         raise typer.Exit(WRONG_USAGE)
+    is_talk = minutes is not None and word == OTHER_WORDS
+    if minutes is not None:
+        takes = math.ceil(60 * minutes / PIECE_S)
     with native_messages_hidden():
         source = open_source(device, input_file, real_time=False)
         with closing(source), asked_to_end() as ending:
             with display(as_json=False) as screen:
-                session = Session(source, screen, word, Path(folder), takes)
+                session = Session(source, screen, word, Path(folder), takes or TAKES, is_talk)
                 failed = session.failed_after(ending)
             tell(session.summary)
     if ending.code:
@@ -73,11 +86,14 @@ def record(
 
 
 class Session:
-    """Some takes of one word."""
+    """Some takes of one word, or of talk."""
 
-    def __init__(self, source: "Source", screen: "Lines", word: str, folder: Path, takes: int):
+    def __init__(
+        self, source: "Source", screen: "Lines", word: str, folder: Path, takes: int, is_talk: bool
+    ):
         self._source, self._screen = source, screen
         self._word, self._folder, self._takes = word, folder / word, takes
+        self._is_talk = is_talk
         self._saved, self._faults = 0, 0
         self._is_asked = False
         self._peak = 0.0
@@ -138,11 +154,13 @@ class Session:
 
     def _cutter(self) -> Cutter:
         """For the source's rate, which may change when a device comes back."""
-        from app.takes import SETTLE_S, NoiseCutter, WordFinder
+        from app.takes import QUIET_DB, SETTLE_S, PieceCutter, WordFinder
 
         rate, live = self._source.sample_rate_hz, self._source.live
+        if self._is_talk:
+            return PieceCutter(rate, take_s=PIECE_S, shortest_s=SHORTEST_TALK_S, quiet_db=QUIET_DB)
         if self._word in WORDLESS:
-            return NoiseCutter(rate, take_s=NOISE_S)
+            return PieceCutter(rate, take_s=PIECE_S, shortest_s=SHORTEST_NOISE_S)
         return WordFinder(
             rate, settle_s=SETTLE_S if live else 0.0, patience_s=PATIENCE_S if live else math.inf
         )
@@ -154,7 +172,7 @@ class Session:
         for take in takes:
             if self._saved == self._takes:
                 return
-            self._is_asked = False
+            self._is_asked = self._is_talk and not take.fault  # nobody is to stop talking
             if take.fault:
                 self._faults += 1
                 self._screen.note(f"once more: {take.fault}" if self._source.live else take.fault)
@@ -175,10 +193,12 @@ class Session:
             return
         self._is_asked = True
         what = f'say "{self._word}"'
-        if self._word == OTHER_WORDS:
+        if self._is_talk:
+            what = "talk, read aloud or turn on a radio, but none of your words"
+        elif self._word == OTHER_WORDS:
             what = "say any other word"
         elif self._word in WORDLESS:
-            what = f"{NOISE_S:g} s of whatever is to be heard, but no word"
+            what = f"{PIECE_S:g} s of whatever is to be heard, but no word"
         self._screen.note(f"take {self._saved + 1} of {self._takes}: {what}")
 
     def _tell_of(self, piece: "Piece") -> None:
@@ -206,3 +226,12 @@ def _not_a_name(word: str) -> str:
     if any(c in '/\\<>:"|?*' or not c.isprintable() for c in word):
         return "is no word: it has a character that a folder's name cannot have"
     return ""
+
+
+def _not_of_minutes(word: str, takes: int | None, minutes: int | None) -> str:
+    """Why it cannot be recorded for so long; nothing where it can, or no minutes are given."""
+    if minutes is None:
+        return ""
+    if word not in (OTHER_WORDS, *WORDLESS):
+        return f"is recorded in takes: --minutes is for {OTHER_WORDS} and {WORDLESS[0]}"
+    return "" if takes is None else "is recorded for --minutes or in --takes, not both"

@@ -22,7 +22,6 @@ LEAST_DB = -50.0  # of full scale: softer is no word
 RANGE_DB = 35.0  # below a word's loudest frame it is over, even in no noise at all
 OVER_S = 0.4  # of quiet, after which a word is over; the stop in "stop" is shorter
 SHORTEST_S, LONGEST_S = 0.08, 2.5
-SHORTEST_NOISE_S = 1.0
 QUIET_DB = -35.0  # peak of a word that was said too softly
 CLIPPED_SAMPLES = 3
 NOISE_FLOOR = 1e-7  # -70 dB: below it a device is as good as silent
@@ -30,7 +29,7 @@ NOISE_RISE = 1.01  # a frame: the noise is a minimum that forgets, 4 dB a second
 
 
 class Take(NamedTuple):
-    """A word with what is around it, or sound without a word."""
+    """A word with what is around it, or a piece of whatever is to be heard."""
 
     samples: Samples
     word_s: float  # without what is around it
@@ -143,11 +142,22 @@ class WordFinder:
         return take
 
 
-class NoiseCutter:
-    """Cuts sound without a word into takes of one length."""
+class PieceCutter:
+    """Cuts whatever is to be heard into takes of one length.
 
-    def __init__(self, sample_rate_hz: int, *, take_s: float):
+    Args:
+        sample_rate_hz: of the samples.
+        take_s: seconds of a take.
+        shortest_s: seconds of what is left at the end that are a take too.
+        quiet_db: peak below which a take has a fault.
+    """
+
+    def __init__(
+        self, sample_rate_hz: int, *, take_s: float, shortest_s: float, quiet_db: float = -math.inf
+    ):
         self._rate, self._length = sample_rate_hz, round(take_s * sample_rate_hz)
+        self._shortest = round(shortest_s * sample_rate_hz)
+        self._quiet_db = quiet_db
         self._pieces: list[Samples] = []
         self.is_settled = True
 
@@ -167,12 +177,16 @@ class NoiseCutter:
     def finish(self) -> list[Take]:
         """What is left, where it is long enough to be of use."""
         x = joined(self._pieces)
-        return [self._take(x)] if len(x) >= SHORTEST_NOISE_S * self._rate else []
+        return [self._take(x)] if len(x) >= max(1, self._shortest) else []
 
     def _take(self, x: Samples) -> Take:
-        peak = float(np.abs(x).max())
-        fault = "only zeros: is the microphone muted?" if peak == 0 else _clipping(x)
-        return Take(x, len(x) / self._rate, decibels(peak), fault)
+        peak_db = decibels(float(np.abs(x).max()))
+        return Take(x, len(x) / self._rate, peak_db, self._fault(x, peak_db))
+
+    def _fault(self, x: Samples, peak_db: float) -> str:
+        if peak_db == -math.inf:
+            return "only zeros: is the microphone muted?"
+        return _softness(peak_db) if peak_db < self._quiet_db else _clipping(x)
 
 
 def joined(pieces: Sequence[Samples]) -> Samples:
@@ -191,8 +205,12 @@ def _fault(word: Samples, word_s: float, peak_db: float, *, too_long: bool) -> s
     if word_s < SHORTEST_S:
         return f"only a click of {word_s:.2f} s"
     if peak_db < QUIET_DB:
-        return f"too quiet ({peak_db:.0f} dB): closer to the microphone, or a higher level"
+        return _softness(peak_db)
     return _clipping(word)
+
+
+def _softness(peak_db: float) -> str:
+    return f"too quiet ({peak_db:.0f} dB): closer to the microphone, or a higher level"
 
 
 def _clipping(x: Samples) -> str:

@@ -18,7 +18,8 @@ VALIDATION_SHARE = 0.15
 TALK_S = 5.0  # as long a recording in `_unknown_` is running speech
 NO_TALK = (
     f"no recording in _unknown_ has {TALK_S:g} s or more: put some minutes of speech without these "
-    "words there, or the model will hear them wherever somebody talks"
+    "words there (sssm record _unknown_ DIR --minutes 10), or the model will hear them wherever "
+    "somebody talks"
 )
 CLIPS_ALONE = (
     "neither _unknown_ nor _background_noise_: the model learns from clips alone, and takes all "

@@ -11,7 +11,7 @@ import app.listen
 import app.record
 from app.cli import cli
 from app.sources import Piece
-from app.takes import CONTEXT_S, SETTLE_S, NoiseCutter, WordFinder
+from app.takes import CONTEXT_S, SETTLE_S, PieceCutter, WordFinder
 from training.corpus import open_corpus
 
 RATE_HZ = 16_000
@@ -147,13 +147,23 @@ def test_noise_is_measured_before_a_word_is_waited_for():
 
 
 def test_sound_without_a_word_is_cut_into_takes_of_one_length():
-    cutter = NoiseCutter(RATE_HZ, take_s=2.0)
+    cutter = PieceCutter(RATE_HZ, take_s=2.0, shortest_s=1.0)
     x = noise(5.5)
     takes = [take for at in range(0, len(x), 999) for take in cutter.hear(x[at : at + 999])]
     takes += cutter.finish()
     assert [len(take.samples) for take in takes] == [32_000, 32_000, 24_000]
     np.testing.assert_array_equal(np.concatenate([take.samples for take in takes]), x)
-    assert [take.fault for take in NoiseCutter(100, take_s=1.0).hear(np.zeros(100))] != [""]
+    cutter.hear(x[: RATE_HZ - 1])
+    assert cutter.finish() == []
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [(0.0, "only zeros"), (0.009, "too quiet (-41 dB)"), (1.0, "clipped")]
+)
+def test_what_is_wrong_with_a_piece_is_said(level, said):
+    cutter = PieceCutter(RATE_HZ, take_s=1.0, shortest_s=1.0, quiet_db=-35.0)
+    (take,) = cutter.hear(np.full(RATE_HZ, level, np.float32))
+    assert said in take.fault
 
 
 @pytest.mark.parametrize(
@@ -263,9 +273,44 @@ def test_ctrl_c_keeps_the_takes(folder, monkeypatch):
 
 
 def test_noise_is_asked_for_as_such(folder, monkeypatch):
-    monkeypatch.setattr(app.record, "NOISE_S", 1.0)
+    monkeypatch.setattr(app.record, "PIECE_S", 1.0)
     live(monkeypatch, noise(3.0))
     result = run("_background_noise_", "words", "--takes", 2)
     assert result.exit_code == 0
     assert "take 1 of 2: 1 s of whatever is to be heard, but no word" in result.stderr
     assert soundfile.info("words/_background_noise_/0002.wav").duration == 1.0
+
+
+def test_minutes_of_talk_are_pieces_that_training_takes_for_talk(folder):
+    """The end too, where it is long enough to be talk and not a word."""
+    talk = sound(*[word()] * 24)
+    soundfile.write("talk.wav", talk[: 26 * RATE_HZ], RATE_HZ)
+    result = run("_unknown_", "words", "--input", "talk.wav", "--minutes", 1)
+    assert result.exit_code == 0
+    assert result.stderr == "3 of 6 takes of '_unknown_' in words/_unknown_\n"
+    soundfile.write("talk.wav", talk[: 14 * RATE_HZ], RATE_HZ)
+    run("_unknown_", "words", "--input", "talk.wav", "--minutes", 1)
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    run("hello", "words", "--input", "one.wav")
+    pieces = [Path(f"words/_unknown_/000{n}.wav") for n in range(1, 5)]
+    assert [soundfile.info(path).duration for path in pieces] == [10.0, 10.0, 6.0, 10.0]
+    entries = open_corpus(Path("words"), own_words=True).entries
+    assert {e.path for e in entries if e.source == "speech"} == {str(p)[6:] for p in pieces}
+
+
+def test_talk_is_asked_for_once_and_again_where_nobody_talks(folder, monkeypatch):
+    monkeypatch.setattr(app.record, "PIECE_S", 1.0)
+    live(monkeypatch, *[word(1.0)] * 3, noise(1.0), word(1.0))
+    result = run("_unknown_", "words", "--minutes", 1)
+    notes = result.stderr.splitlines()
+    asked = "talk, read aloud or turn on a radio, but none of your words"
+    assert [note for note in notes if asked in note] == [f"take {n} of 60: {asked}" for n in (1, 1, 4)]
+
+
+def test_minutes_are_of_talk_and_noise_and_instead_of_takes(folder):
+    for arguments in (["hello", "words"], ["_unknown_", "words", "--takes", 3]):
+        result = run(*arguments, "--minutes", 1, "--input", "none.wav")
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    soundfile.write("noise.wav", noise(75.0, 0.01), RATE_HZ)
+    result = run("_background_noise_", "words", "--minutes", 1, "--input", "noise.wav")
+    assert result.stderr == "6 of 6 takes of '_background_noise_' in words/_background_noise_\n"
