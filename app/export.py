@@ -68,8 +68,7 @@ def export(
         keep_inputs(out, [str(path)])
         network, card = load_model(path)
         recordings = None if data is None else _recordings(data, card.labels)
-        # A link stays one: what it points to is written.
-        written = export_model(network, card, fingerprint(path), out.resolve(), wanted)
+        written = export_model(network, card, fingerprint(path), out, wanted)
     except VerificationError as error:
         tell(f"{out}: not written, {error}")
         raise typer.Exit(INPUT_FAILED) from None
@@ -117,17 +116,22 @@ def _cost(
 def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]:
     """Files below a folder, and the label that the name of their own folder means.
 
+    Those for which the model has no label are left out, which is said.
+
     Raises:
         ValueError: there are none.
     """
     from sssm.audio import find_recordings
-    from sssm.detector import UNKNOWN
+    from sssm.labels import label_of
 
     names = find_recordings(folder, lambda error: tell(f"{error.filename}: {reason_of(error)}"))
-    found = [(folder / name, (folder / name).parent.name) for name in names]
+    paths = [folder / name for name in names]
+    found = [(path, label) for path in paths if (label := label_of(path.parent.name, labels))]
     if not found:
-        raise ValueError(f"{folder}: no recordings")
-    return [(path, word if word in labels else UNKNOWN) for path, word in found]
+        raise ValueError(f"{folder}: no recordings" + " of the model's labels" * bool(paths))
+    if others := len(paths) - len(found):
+        tell(f"{folder}: {others} recordings of none of the model's labels are left out")
+    return found
 
 
 def _accuracy(network: "KeywordModel", recordings: list[tuple[Path, str]]) -> float:

@@ -12,7 +12,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -129,8 +129,7 @@ def _in_processes(
             ready = wait(list(busy), 0 if stopped() else POLL_S)
             if not ready and stopped():
                 return
-            for connection in ready:
-                assert isinstance(connection, Connection)
+            for connection in cast("list[Connection]", ready):  # on Windows they are of its kind
                 number, message = busy[connection], _received(connection)
                 if isinstance(message, _Raised):
                     raise message.error

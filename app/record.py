@@ -11,6 +11,7 @@ import typer
 from app.ending import Ending, asked_to_end, native_messages_hidden, reader_watch
 from app.listen import Device, Input, open_source
 from app.terminal import INPUT_FAILED, WRONG_USAGE, shown, tell
+from sssm.labels import BACKGROUND, UNKNOWN, WORDLESS
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from app.takes import Take
     from sssm.audio import Samples
 
-WORDLESS = ("_background_noise_", "_silence_")  # folders of sound without a word
-OTHER_WORDS = "_unknown_"
 TAKES = 10  # unless told
 PIECE_S = 10.0  # of a take of noise or talk
 SHORTEST_NOISE_S, SHORTEST_TALK_S = 1.0, 5.0  # training takes less in _unknown_ for one word
@@ -69,7 +68,7 @@ def record(
     if fault := _not_a_name(word) or _not_of_minutes(word, takes, minutes):
         tell(f"{word!r} {fault}")
         raise typer.Exit(WRONG_USAGE)
-    is_talk = minutes is not None and word == OTHER_WORDS
+    is_talk = minutes is not None and word == UNKNOWN
     if minutes is not None:
         takes = math.ceil(60 * minutes / PIECE_S)
     with native_messages_hidden():
@@ -195,7 +194,7 @@ class Session:
         what = f'say "{self._word}"'
         if self._is_talk:
             what = "talk, read aloud or turn on a radio, but none of your words"
-        elif self._word == OTHER_WORDS:
+        elif self._word == UNKNOWN:
             what = "say any other word"
         elif self._word in WORDLESS:
             what = f"{PIECE_S:g} s of whatever is to be heard, but no word"
@@ -219,8 +218,8 @@ class Session:
 
 def _not_a_name(word: str) -> str:
     """Why a word cannot be a folder's name on every system; nothing where it can."""
-    if word.startswith("_") and word not in (*WORDLESS, OTHER_WORDS):
-        return f"is no word: of the names with _ there are {', '.join((OTHER_WORDS, *WORDLESS))}"
+    if word.startswith("_") and word not in (*WORDLESS, UNKNOWN):
+        return f"is no word: of the names with _ there are {', '.join((UNKNOWN, *WORDLESS))}"
     if not word or word != word.strip() or word.startswith(".") or word.endswith("."):
         return "is no word: an empty name, or one with a space or a point at its edge"
     if any(c in '/\\<>:"|?*' or not c.isprintable() for c in word):
@@ -232,6 +231,6 @@ def _not_of_minutes(word: str, takes: int | None, minutes: int | None) -> str:
     """Why it cannot be recorded for so long; nothing where it can, or no minutes are given."""
     if minutes is None:
         return ""
-    if word not in (OTHER_WORDS, *WORDLESS):
-        return f"is recorded in takes: --minutes is for {OTHER_WORDS} and {WORDLESS[0]}"
+    if word not in (UNKNOWN, *WORDLESS):
+        return f"is recorded in takes: --minutes is for {UNKNOWN} and {BACKGROUND}"
     return "" if takes is None else "is recorded for --minutes or in --takes, not both"

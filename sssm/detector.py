@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm import talk
+from sssm.labels import SILENCE, UNKNOWN
 
 FRAMES_HZ = 100
-SILENCE, UNKNOWN = "_silence_", "_unknown_"
 DEFAULT_THRESHOLD = 0.7
 MOST, MOST_CAUTION = 1_000_000, 8  # of every count
 

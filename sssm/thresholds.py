@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sssm.reason import reason_of
+from sssm.whole_file import whole_file
 
 FORMAT_VERSION = 1
 
@@ -52,7 +53,7 @@ def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[s
 def write_thresholds(
     path: str | os.PathLike[str], thresholds: Mapping[str, float], *, fingerprint: str
 ) -> None:
-    """What `read_thresholds` reads.
+    """What `read_thresholds` reads, in one move.
 
     Raises:
         OSError: the file cannot be written.
@@ -60,4 +61,5 @@ def write_thresholds(
     content = {
         "format_version": FORMAT_VERSION, "model": fingerprint, "thresholds": dict(thresholds),
     }  # fmt: skip
-    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with whole_file(path) as file:
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sssm.config import ModelConfig
+from sssm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from sssm.model import KeywordModel
@@ -140,7 +141,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
 
 
 def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelCard) -> None:
-    """Write weights and card in one move: whoever reads sees the old file or the new one.
+    """Write weights and card in one move.
 
     Raises:
         ValueError: the card is of another shape of model, or a weight is not a number.
@@ -158,9 +159,8 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
     metadata["checksum"] = json.dumps(_checksum(metadata, arrays))
     from safetensors.numpy import save
 
-    unfinished = Path(path).with_suffix(".part")
-    unfinished.write_bytes(save(arrays, metadata))
-    os.replace(unfinished, path)
+    with whole_file(path) as file:
+        file.write_bytes(save(arrays, metadata))
 
 
 def without_torch() -> list[str]:

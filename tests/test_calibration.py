@@ -19,8 +19,9 @@ from sssm.calibration import (
     threshold_grid,
 )
 from sssm.det import save_det, save_rates
-from sssm.detector import UNKNOWN, Detector
+from sssm.detector import Detector
 from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
+from sssm.labels import UNKNOWN
 from sssm.traces import Fired, Traces
 
 LABELS = ("yes", "_unknown_", "no", "up", "_silence_")

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm.audio import AudioError, AudioFile, resample
-from sssm.detector import UNKNOWN
+from sssm.labels import BACKGROUND, UNKNOWN
 from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
@@ -142,7 +142,7 @@ def read_int16(path: Path) -> np.ndarray:
 def _published(root: Path, download: bool) -> list[Entry]:
     found = speech_commands.recordings(root, download=download)
     entries = [_word(root, recording, "commands") for recording in found]
-    background = sorted((root / speech_commands.FOLDER / "_background_noise_").glob("*.wav"))
+    background = sorted((root / speech_commands.FOLDER / BACKGROUND).glob("*.wav"))
     entries += [_wordless(root, path, "background", "training") for path in background]
     noise, speech = root / "noise", root / "speech"
     for row in _split_rows(noise / "splits.csv") if noise.is_dir() else []:

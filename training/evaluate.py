@@ -18,7 +18,7 @@ import typer
 
 from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, label_of
 from sssm.model import KeywordModel
 from sssm.weights import find_model, load_model
 from training import own_words, speech_commands
@@ -171,12 +171,10 @@ def _on_folder(model: KeywordModel, root: Path, sample_rate_hz: int | None) -> M
 def _labelled_files(root: Path, names: Sequence[str]) -> list[tuple[Path, str]]:
     files = []
     for folder in own_words.subfolders(root):
-        other = SILENCE if folder.name in own_words.WORDLESS else UNKNOWN
-        label = folder.name if folder.name in names else other
-        if label in names:
+        if label := label_of(folder.name, names):
             files += [(path, label) for path in own_words.audio_files(folder)]
         else:
-            tell(f"{folder}: left out, the model has no such label and no {other}")
+            tell(f"{folder}: left out, none of the model's labels is right for it")
     return files
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from training.corpus import Corpus
 from training.speech_commands import CORE_WORDS
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel, ModelState
 from training.amid_talk import no_talk, weighed
 from training.carried import detach, restart

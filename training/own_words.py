@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sssm.audio import SUFFIXES, find_recordings
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import UNKNOWN, WORDLESS
 from sssm.reason import reason_of
 from training.speech_commands import Recording
 
@@ -26,7 +26,6 @@ CLIPS_ALONE = (
     "that it hears for one of its words"
 )
 THRESHOLD = 0.8  # of every word until `sssm calibrate` knows better: to miss one annoys less
-WORDLESS = ("_background_noise_", SILENCE)
 UNREAD = (".3gp", ".aac", ".amr", ".caf", ".m4a", ".m4b", ".mov", ".mp4", ".webm", ".wma")
 
 

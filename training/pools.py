@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
 from training.word_end import word_span

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from sssm.whole_file import whole_file
 from training.recipe import Recipe
 
 OTHER_RECORDINGS = "recordings were others, or used otherwise; another --out starts anew"
@@ -42,7 +42,8 @@ class RunFolder:
         now = recipe.to_dict() | dict(facts)
         if not self.settings.is_file():
             self.path.mkdir(parents=True, exist_ok=True)
-            _write(self.settings, lambda path: path.write_text(json.dumps(now, indent=1) + "\n"))
+            with whole_file(self.settings) as file:
+                file.write_text(json.dumps(now, indent=1) + "\n")
             return
         try:
             written = json.loads(self.settings.read_text())
@@ -61,7 +62,8 @@ class RunFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint in one move: a kill leaves the old one or the new one."""
-        _write(self.checkpoint, lambda path: torch.save(state, path))
+        with whole_file(self.checkpoint) as file:
+            torch.save(state, file)
 
     def load(self) -> dict[str, Any] | None:
         """The checkpoint's content, or None before the first one.
@@ -100,11 +102,8 @@ class Log:
             except (ValueError, csv.Error) as error:
                 raise ValueError(f"{self._path} cannot be read: {error}") from None
 
-        def rewrite(path: Path) -> None:
-            with path.open("w", newline="") as out:
-                csv.writer(out).writerows(rows)
-
-        _write(self._path, rewrite)
+        with whole_file(self._path) as file, file.open("w", newline="") as out:
+            csv.writer(out).writerows(rows)
         self._board = SummaryWriter(str(folder.path / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
@@ -118,10 +117,3 @@ class Log:
     def close(self) -> None:
         """Write what is buffered."""
         self._board.close()
-
-
-def _write(path: Path, write: Any) -> None:
-    """Write a file under another name, then move it to its own."""
-    unfinished = path.with_suffix(".part")
-    write(unfinished)
-    os.replace(unfinished, path)

@@ -10,7 +10,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.layers.contract import FRAMES_HZ
 from sssm.model import KeywordModel
 from sssm.weights import ModelFileError

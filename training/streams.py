@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet

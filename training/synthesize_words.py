@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from training.align import Aligner
 from training.console import failures_told, tell, track
 from training.vocabulary import require_pronounced

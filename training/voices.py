@@ -8,6 +8,7 @@ import soundfile
 import soxr
 
 from sssm.reason import reason_of
+from sssm.whole_file import whole_file
 from training.augment import fade
 from training.corpus import SAMPLE_RATE_HZ, Spoken
 from training.vocabulary import words_of
@@ -122,9 +123,8 @@ def alone(
 
 def write(path: Path, x: np.ndarray) -> None:
     """Write samples at 16 kHz in one move: a kill leaves the whole file or none."""
-    unfinished = path.with_suffix(".part")
-    soundfile.write(unfinished, x, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
-    unfinished.replace(path)
+    with whole_file(path) as file:
+        soundfile.write(file, x, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
 
 
 def _voice(path: Path) -> Voice:

@@ -47,7 +47,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            if reason := self._objection(Headers(scope=scope)):
+            headers = Headers(scope=scope)
+            if reason := self._objection(headers):
+                await self._slow_down(headers)
                 await _close(receive, send, reason)
                 return
         elif scope["type"] == "http":
@@ -57,8 +59,7 @@ class Gate:
                 await PlainTextResponse(reason, 403)(scope, receive, send)
                 return
             if not self._is_known(headers):
-                if "authorization" in headers:
-                    await asyncio.sleep(WRONG_S)
+                await self._slow_down(headers)
                 challenge = {"WWW-Authenticate": 'Basic realm="sssm", charset="UTF-8"'}
                 await PlainTextResponse("who are you?\n", 401, challenge)(scope, receive, send)
                 return
@@ -76,6 +77,11 @@ class Gate:
         if origin is not None and self._local_only and urlsplit(origin).hostname not in LOOPBACK:
             return "foreign origin: this server is for its own machine"
         return ""
+
+    async def _slow_down(self, headers: Headers) -> None:
+        """Of who may not come in: a guess of a password is answered late."""
+        if "authorization" in headers and not self._is_known(headers):
+            await asyncio.sleep(WRONG_S)
 
     def _is_known(self, headers: Headers) -> bool:
         if not self._accounts:

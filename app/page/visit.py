@@ -104,8 +104,9 @@ class Visit:
         await self._news.wait()
         self._news.clear()
         self._raise_from(reader)
-        if self._wanted is not None:
-            await self._settle()
+        if (wanted := self._wanted) is not None:
+            self._wanted = None
+            await self._settle(wanted)
         sound = self._inbox.take(TURN_S, time.monotonic())
         self._room.set()
         if len(sound):
@@ -123,13 +124,11 @@ class Visit:
         if reader.done() and (error := reader.exception()) is not None:
             raise error
 
-    async def _settle(self) -> None:
-        assert self._wanted is not None
+    async def _settle(self, sensitivity: float) -> None:
         try:
-            spotter = self._shelf.spotter(self._model, self._wanted)
+            spotter = await self._in_thread(self._shelf.spotter, self._model, sensitivity)
         except ValueError as error:
             raise RefusalError(GARBAGE, str(error)) from None
-        self._wanted = None
         self._hearing.settle(spotter)
         await self._say({"type": "thresholds", "thresholds": spotter.thresholds})
 

@@ -4,7 +4,6 @@ Decided here: what is asked for, in which order it is made, and that a file whic
 torch is never left behind.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from sssm.onnx.sample import sample_unit
 from sssm.onnx.units import Unit, chunk_unit
 from sssm.onnx.verify import TOLERANCE, TOLERANCE_INT8, verify
 from sssm.weights import ModelCard
+from sssm.whole_file import whole_file
 
 MOST_FRAMES = 6_000  # of a chunk: a minute
 
@@ -92,14 +92,10 @@ def export_model(
     proto = _proto(unit, onnx_card)
     full = _proto(_unit(parts, wanted, int8=False), onnx_card) if wanted.int8 else proto
     onnx.checker.check_model(proto, full_check=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        unfinished.write_bytes(sealed(proto.SerializeToString()))
+    with whole_file(path) as file:
+        file.write_bytes(sealed(proto.SerializeToString()))
         tolerance = TOLERANCE_INT8 if wanted.int8 else TOLERANCE
-        difference = verify(unfinished, onnx_card, model, tolerance)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        difference = verify(file, onnx_card, model, tolerance)
     nodes = sum(1 for _ in _nodes(proto.graph))
     return Exported(nodes, path.stat().st_size, full.ByteSize(), difference)
 

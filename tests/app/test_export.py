@@ -1,5 +1,6 @@
 """`sssm export`, and the example that runs what it wrote."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from sounds import chirps
 from typer.testing import CliRunner
 
 from app.cli import cli
+from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
+from sssm.weights import load_model, save_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +68,28 @@ def test_eight_bits_say_what_they_cost(model_file, tmp_path):
     result = sssm(model_file, tmp_path / "a.onnx", "--quantize", "--data", tmp_path / "data")
     assert result.exit_code == 0, result.output
     assert "with float32" in result.stdout
+
+
+def test_the_cost_of_eight_bits_is_told_by_the_labels_of_training(model_file, tmp_path):
+    """Noise is `_silence_`; a folder for which the model has no label is left out."""
+    model, card = load_model(model_file)
+    with torch.no_grad():  # it answers `_silence_`, whatever it hears
+        model.clip.offset[card.labels.index("_silence_")] = 100
+    save_model(tmp_path / "deaf.safetensors", model, card)
+    for folder in ("yes", "_background_noise_", "_silence_"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / "data" / folder / "a.wav", chirps(0.5, 16_000), 16_000)
+    options = tmp_path / "a.onnx", "--quantize", "--data", tmp_path / "data"
+    result = sssm(tmp_path / "deaf.safetensors", *options)
+    assert "accuracy 66.67% with float32, 66.67% with 8 bits" in result.stdout
+    config = dataclasses.replace(model.config, labels=("_silence_", "lamp", "house", "no"))
+    other = KeywordModel(config).eval()
+    other.load_state_dict(model.state_dict())
+    card = dataclasses.replace(card, config=config)
+    save_model(tmp_path / "other.safetensors", other, card)
+    result = sssm(tmp_path / "other.safetensors", *options)
+    assert "accuracy 100.00% with float32" in result.stdout
+    assert "1 recordings of none of the model's labels are left out" in result.stderr
 
 
 @pytest.mark.parametrize(

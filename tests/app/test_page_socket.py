@@ -4,6 +4,7 @@ import base64
 import gc
 import json
 import struct
+import time
 import weakref
 from contextlib import ExitStack, suppress
 from socket import create_connection
@@ -15,6 +16,7 @@ from page_server import serving, stream_of, wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from app.page.gate import WRONG_S
 from app.page.limits import Limits
 from sssm.spotter import KeywordSpotter
 
@@ -240,9 +242,12 @@ def test_credentials_are_asked_of_everybody(model_file):
                     urlopen(Request(served.url + path, headers=headers))
                 assert refused.value.code == 401
                 refused.value.close()
+            began_s = time.monotonic()
             assert closing(served.socket, additional_headers=headers) == (
                 1008, "no credentials, or wrong ones",
             )  # fmt: skip
+            if "Authorization" in headers:
+                assert time.monotonic() - began_s >= WRONG_S
         with urlopen(Request(served.url, headers=basic("ann", "secret"))) as answer:
             cookie = answer.headers["Set-Cookie"].split(";")[0]
             assert "HttpOnly; SameSite=Strict" in answer.headers["Set-Cookie"]

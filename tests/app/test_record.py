@@ -304,7 +304,9 @@ def test_talk_is_asked_for_once_and_again_where_nobody_talks(folder, monkeypatch
     result = run("_unknown_", "words", "--minutes", 1)
     notes = result.stderr.splitlines()
     asked = "talk, read aloud or turn on a radio, but none of your words"
-    assert [note for note in notes if asked in note] == [f"take {n} of 60: {asked}" for n in (1, 1, 4)]
+    assert [note for note in notes if asked in note] == [
+        f"take {n} of 60: {asked}" for n in (1, 1, 4)
+    ]
 
 
 def test_minutes_are_of_talk_and_noise_and_instead_of_takes(folder):

@@ -19,6 +19,7 @@ from forked import all_of, exit_code, start
 from sounds import chirps
 from typer.testing import CliRunner, Result
 
+import app.pool
 from app.cli import cli
 from app.event_file import Event, EventFile
 from app.events import Heard, events
@@ -448,6 +449,14 @@ def test_a_process_that_dies_or_raises_is_no_silence(work, items, error):
     """Work that needs no import: an end with 9, and a number, in which there is no message."""
     with pytest.raises(error):
         list(arrivals(work, items, 2))
+
+
+def test_a_connection_may_be_of_any_class(monkeypatch):
+    """Windows has one of its own."""
+    monkeypatch.setattr(app.pool, "Connection", type("Other", (), {}))
+    assert sorted(arrivals(list, ["ab", "c"], 2), key=str) == [
+        (0, "a"), (0, "b"), (0, None), (1, "c"), (1, None),
+    ]  # fmt: skip
 
 
 def test_the_same_whatever_jobs_is(folder, model):

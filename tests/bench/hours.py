@@ -28,7 +28,7 @@ from app.bench import resident_bytes
 from app.pool import one_thread
 from sssm import KeywordSpotter
 from sssm.audio import AudioFile
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.stream import Stream
 
 Sound = NDArray[np.float32]

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm import KeywordSpotter
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from sssm.traces import Traces
 from training.corpus import SAMPLE_RATE_HZ, Corpus, open_corpus
 from training.pools import as_float

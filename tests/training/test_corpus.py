@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from generated_corpus import SPEAKERS, WORDS, make_published, noise, write
 
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from training import corpus as under_test
 from training.corpus import CACHE, SAMPLE_RATE_HZ, TALK_HELD_OUT, open_corpus, read_int16
 from training.speech_commands import FOLDER

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from sssm.classifier import Classifier
 from sssm.config import ModelConfig
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, load_model, save_model
 from training.corpus import open_corpus
@@ -168,8 +168,8 @@ def test_folders_that_a_model_has_no_label_for_are_left_out_and_named(evaluate, 
     assert report_of(result)["clips"] == 6
     notes = [line for line in result.stderr.splitlines() if "left out" in line]
     assert len(notes) == 2
-    assert "_background_noise_: left out, the model has no such label" in notes[0]
-    assert "banana: left out, the model has no such label" in notes[1]
+    assert "_background_noise_: left out, none of the model's labels is right for it" in notes[0]
+    assert "banana: left out, none of the model's labels is right for it" in notes[1]
 
 
 def test_files_that_cannot_be_read_cost_a_line_each_and_the_exit_code(evaluate, folder, make_model):

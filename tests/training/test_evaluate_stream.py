@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from sssm.config import ModelConfig
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds

@@ -5,7 +5,7 @@ import pytest
 import torch
 from generated_corpus import WORDS
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Entry, open_corpus
 from training.examples import Batch, Examples

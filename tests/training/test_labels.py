@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from training.corpus import Entry
 from training.labels import LabelSet, label_set, labels_of
 from training.speech_commands import CORE_WORDS

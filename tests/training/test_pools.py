@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sssm.detector import UNKNOWN
+from sssm.labels import UNKNOWN
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
 from training.pools import (
     EDGE_S,

@@ -7,7 +7,7 @@ import torch
 from generated_corpus import SPEAKERS
 
 from sssm.config import ModelConfig
-from sssm.detector import SILENCE, UNKNOWN
+from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, open_corpus

@@ -1,0 +1,16 @@
+"""Names that say more than a word: of classes, and of folders of recordings."""
+
+from collections.abc import Collection
+
+SILENCE, UNKNOWN = "_silence_", "_unknown_"
+"""Classes of no word, and of another word than the model's own."""
+
+BACKGROUND = "_background_noise_"
+WORDLESS = (BACKGROUND, SILENCE)
+"""Folders of sound without a word."""
+
+
+def label_of(folder: str, labels: Collection[str]) -> str | None:
+    """What a model with these labels should answer; None where it has no answer that is right."""
+    meant = SILENCE if folder in WORDLESS else folder if folder in labels else UNKNOWN
+    return meant if meant in labels else None

@@ -1,0 +1,25 @@
+"""A file in one move: whoever reads sees the old one or the new one, never a part."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Path to write to, which becomes `path` at the end; after an error it is gone.
+
+    A link stays one: what it points to is written.  What is no file, as a pipe, is written as it
+    is.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    unfinished = target.with_name(f"{target.name}.part")
+    try:
+        yield unfinished
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)

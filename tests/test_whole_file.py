@@ -1,0 +1,50 @@
+import os
+import threading
+
+import pytest
+
+from sssm.whole_file import whole_file
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "kws.v2"
+    path.write_text("old")
+    with whole_file(path) as file:
+        file.write_text("new")
+        assert path.read_text() == "old"
+    assert (path.read_text(), os.listdir(tmp_path)) == ("new", ["kws.v2"])
+
+
+def test_after_an_error_nothing_is_left_of_the_new_one(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text("old")
+
+    def fill_the_disk():
+        with whole_file(path) as file:
+            file.write_text("ne")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        fill_the_disk()
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["mine.json"])
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "there").mkdir()
+    os.symlink("there/file", tmp_path / "link")
+    with whole_file(tmp_path / "link") as file:
+        file.write_text("new")
+    assert os.readlink(tmp_path / "link") == "there/file"
+    assert (tmp_path / "there/file").read_text() == "new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_and_stays(tmp_path):
+    pipe, heard = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()))
+    reader.start()
+    with whole_file(pipe) as file:
+        file.write_text("new")
+    reader.join()
+    assert (heard, pipe.is_fifo()) == (["new"], True)
