@@ -12,7 +12,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import soundfile
@@ -137,13 +137,11 @@ class AudioFile:
                 block = self._read(length)
             except (soundfile.SoundFileError, OSError) as error:
                 for block in self._before_damage(length):
-                    self.heard_samples += len(block)
-                    yield self._averaged(block)
+                    yield self._heard(block)
                 raise self._damaged(decoder_reason(error)) from None
             if not len(block):
                 return
-            self.heard_samples += len(block)
-            yield self._averaged(block)
+            yield self._heard(block)
 
     def _before_damage(self, length: int) -> list[Samples]:
         """What can be read of the next piece, of which the damage in it has taken all.
@@ -177,14 +175,10 @@ class AudioFile:
     def _damaged(self, reason: str) -> AudioError:
         return AudioError(self.path, f"damaged after {self.heard_s:.2f} s: {reason}")
 
-    def _averaged(self, block: Samples) -> Samples:
-        """(length, channels) -> (length,): the mean of the channels that hold a number."""
-        finite = np.isfinite(block)
-        channels = finite.sum(axis=1, dtype=np.float32)
-        self.replaced_samples += int((channels == 0).sum())
-        block[~finite] = 0
-        np.clip(block, -LARGEST, LARGEST, out=block)
-        return block.sum(axis=1) / np.maximum(channels, 1)
+    def _heard(self, block: Samples) -> Samples:
+        self.heard_samples += len(block)
+        self.replaced_samples += int((~np.isfinite(block)).all(axis=1).sum())
+        return averaged(block)
 
     @contextlib.contextmanager
     def _silence(self) -> Iterator[None]:
@@ -209,6 +203,17 @@ class AudioFile:
                 os.dup2(kept, 2)
                 os.close(nowhere)
                 os.close(kept)
+
+
+def averaged(x: NDArray[Any]) -> Samples:
+    """(..., channels) -> (...) float32: the mean of the channels that hold a number.
+
+    Where none does it is zero, and what is absurdly loud is cut: a model that never hears such
+    samples is never poisoned by them.
+    """
+    finite = np.isfinite(x)
+    x = np.clip(np.where(finite, x, 0), -LARGEST, LARGEST).astype(np.float32)
+    return x.sum(axis=-1) / np.maximum(finite.sum(axis=-1, dtype=np.float32), 1)
 
 
 def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Samples]:
@@ -242,15 +247,14 @@ def find_recordings(
 def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         # A named pipe would wait for its writer, a device may never end.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise AudioError(path, "not a file")
-        with open(path, "rb") as file:
-            head = file.read(4)
+        if is_file := stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                head = file.read(4)
     except (OSError, ValueError) as error:  # ValueError: a name with a null in it
-        if isinstance(error, AudioError):
-            raise
         reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
         raise AudioError(path, reason) from None
+    if not is_file:
+        raise AudioError(path, "not a file")
     if not head:
         raise AudioError(path, "empty file")
     return head

@@ -1,8 +1,7 @@
 """What a program pushes, as mono float32, and what was wrong with it.
 
-Decided here: int16 is divided by 32768, floats are taken as they are, channels are averaged; what
-is no number becomes zero, what is absurdly loud is cut, and both are counted.  A model that never
-hears such samples is never poisoned by them.
+Decided here: int16 is divided by 32768, floats are taken as they are, channels are averaged as
+those of files are; what is no number and what is at full scale is counted.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sssm.audio import LARGEST, Samples
+from sssm.audio import Samples, averaged
 
 FULL_SCALE = 32_767 / 32_768  # where int16, and what was made from it, clips
 MOST_CHANNELS = 64  # more are samples: some programs hold them as (channels, n)
@@ -19,7 +18,7 @@ MOST_CHANNELS = 64  # more are samples: some programs hold them as (channels, n)
 class Health(NamedTuple):
     """How many samples of a stream were not as they should be; the channels count as one."""
 
-    replaced_samples: int = 0  # NaN or infinite in some channel, heard as zero
+    replaced_samples: int = 0  # NaN or infinite in some channel, which is left out
     clipped_samples: int = 0  # at full scale or beyond
     silent_samples: int = 0  # exactly zero in every channel, as of a microphone that is off
 
@@ -38,8 +37,8 @@ def mono(samples: ArrayLike) -> tuple[Samples, Health]:
         raise ValueError(f"samples must have shape (n,) or (n, channels), got {x.shape}")
     if x.ndim == 1 and _is_fine(x):  # sample by sample, every microsecond counts
         return np.asarray(x, np.float32), HEALTHY
-    x, flags = _clean(x if x.ndim == 2 else x[:, None])
-    return x.mean(axis=1), Health(*(int(flag.sum()) for flag in flags))
+    x = x if x.ndim == 2 else x[:, None]
+    return averaged(x), Health(*(int(flag.sum()) for flag in _flags(x)))
 
 
 def rows_of_mono(samples: ArrayLike, rows: int) -> tuple[Samples, NDArray[np.int64]]:
@@ -53,8 +52,8 @@ def rows_of_mono(samples: ArrayLike, rows: int) -> tuple[Samples, NDArray[np.int
         raise ValueError(f"samples must have shape ({rows}, n), got {x.shape}")
     if _is_fine(x):
         return np.array(x, np.float32), np.zeros((3, rows), np.int64)
-    x, flags = _clean(x[..., None])
-    return x[..., 0], np.array([flag.sum(axis=1) for flag in flags])
+    x = x[..., None]
+    return averaged(x), np.array([flag.sum(axis=1) for flag in _flags(x)])
 
 
 def _numbers(samples: ArrayLike) -> NDArray[Any]:
@@ -74,10 +73,9 @@ def _is_fine(x: NDArray[Any]) -> bool:
     return bool(is_low) and np.count_nonzero(x) == x.size
 
 
-def _clean(x: NDArray[Any]) -> tuple[Samples, tuple[NDArray[np.bool_], ...]]:
-    """(..., channels) as float32 numbers, and for every sample what `Health` counts."""
+def _flags(x: NDArray[Any]) -> tuple[NDArray[np.bool_], ...]:
+    """What `Health` counts, of every sample of (..., channels)."""
     finite = np.isfinite(x)
-    replaced = ~finite.all(axis=-1)
-    x = np.clip(np.where(finite, x, 0), -LARGEST, LARGEST).astype(np.float32)
-    level = np.abs(x).max(axis=-1)
-    return x, (replaced, level >= FULL_SCALE, (level == 0) & ~replaced)
+    level = np.abs(np.where(finite, x, 0)).max(axis=-1)
+    broken = ~finite.all(axis=-1)
+    return broken, level >= FULL_SCALE, (level == 0) & ~broken

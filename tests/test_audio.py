@@ -11,6 +11,7 @@ import soundfile
 import soxr
 
 from sssm.audio import AudioError, AudioFile, Samples, find_recordings, resample
+from sssm.hearing import mono
 
 
 def tone(seconds: float, rate: int, hz: float = 440.0) -> Samples:
@@ -103,6 +104,7 @@ def test_samples_that_are_no_numbers_become_zero_and_are_counted(tmp_path):
     expected = 2 * tone(0.1, 16_000)
     expected[3:7] = x[3, 1], 0, x[5, 0], 0
     np.testing.assert_allclose(heard, expected, atol=1e-6)
+    np.testing.assert_array_equal(mono(x.astype(np.float32))[0], heard)  # so does a push
 
 
 def test_absurd_amplitudes_are_bounded(tmp_path):
