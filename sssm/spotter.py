@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import FRAMES_HZ, Detector
+from sssm.engines.engine import Engine
 from sssm.live import LiveModel, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
@@ -114,8 +115,8 @@ class KeywordSpotter:
             ValueError: no whole number of samples a second, or too few or many for speech.
         """
         rate = _rate(sample_rate_hz)
-        return Stream(self._rows(rate if _is_native(rate) else RESAMPLED_HZ, 1), rate,
-                      self.fingerprint)  # fmt: skip
+        engine, detector = self._at(rate if _is_native(rate) else RESAMPLED_HZ)
+        return Stream(engine, detector, rate, self.fingerprint)
 
     def batch(self, size: int, sample_rate_hz: float = 16_000) -> Batch:
         """Many new streams of audio at this rate, which is 8 to 48 kHz.
@@ -129,7 +130,7 @@ class KeywordSpotter:
             raise ValueError(f"a batch listens at {low} to {high} Hz, got {rate}")
         if size < 1:
             raise ValueError(f"a batch has at least one stream, got {size}")
-        return Batch(self._rows(rate, size), self.fingerprint)
+        return Batch(Rows(*self._at(rate), size), self.fingerprint)
 
     def restore(self, data: bytes) -> Stream:
         """The stream that `Stream.snapshot` or `Batch.snapshot` was of, at the same place.
@@ -140,9 +141,8 @@ class KeywordSpotter:
         snapshot = unpack(data, self.fingerprint)
         return self.stream(snapshot.facts["sample_rate_hz"]).resume(snapshot)
 
-    def _rows(self, rate: int, size: int) -> Rows:
-        detector = dataclasses.replace(self.detector, sample_rate_hz=rate)
-        return Rows(self._engine_at(rate), detector, size)
+    def _at(self, rate: int) -> tuple[Engine, Detector]:
+        return self._engine_at(rate), dataclasses.replace(self.detector, sample_rate_hz=rate)
 
 
 def _is_native(rate: int) -> bool:

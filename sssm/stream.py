@@ -5,7 +5,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sssm.detector import Detection
+from sssm.detector import Detection, Detector
+from sssm.engines.engine import Engine
 from sssm.hearing import Health, mono
 from sssm.resampler import Resampler, ResamplerState
 from sssm.rows import Heard, Rows
@@ -17,9 +18,9 @@ _ROW = np.zeros(1, np.int64)
 class Stream:
     """What `KeywordSpotter.stream` gives.  It belongs to one thread at a time."""
 
-    def __init__(self, rows: Rows, sample_rate_hz: int, fingerprint: str):
+    def __init__(self, engine: Engine, detector: Detector, sample_rate_hz: int, fingerprint: str):
         self.sample_rate_hz = sample_rate_hz
-        self._fresh = rows
+        self._engine, self._detector = engine, detector
         self._fingerprint = fingerprint
         self.reset()
 
@@ -65,7 +66,7 @@ class Stream:
 
     def reset(self) -> None:
         """Forget everything, time included."""
-        self._rows = Rows(self._fresh.engine, self._fresh.detector, 1)
+        self._rows = Rows(self._engine, self._detector, 1)
         self._resampler = None
         if self._rows.rate != self.sample_rate_hz:
             self._resampler = Resampler(self.sample_rate_hz, self._rows.rate)

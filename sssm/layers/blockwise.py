@@ -1,4 +1,4 @@
-"""The parallel form, with state, of every model whose dA is dense or nearly so.
+"""The parallel form, with state, of models whose dA is dense: of `LSSL`.
 
 Inside a block the output is a convolution; from block to block the state is carried by dA^S.
 """

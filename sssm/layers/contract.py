@@ -58,11 +58,11 @@ class StreamingLayer(nn.Module, Generic[StateT]):
     def frozen(self) -> Self:
         """The same layer for inference: what follows from its weights is worked out once.
 
-        The numbers are those of the layer itself, bit for bit.  Weights are shared; do not train,
-        change or move them while the frozen layer is in use.
+        The numbers are those of the layer in evaluation, whatever its mode, bit for bit.  Weights
+        are shared; do not train, change or move them while the frozen layer is in use.
         """
         other = self._clone()
-        other._kept = {}
+        other.training, other._kept = False, {}
         other._modules = {name: _freeze(module) for name, module in self._modules.items()}
         return other
 

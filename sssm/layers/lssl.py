@@ -34,7 +34,8 @@ class LSSL(StreamingLayer[LSSLState]):
     Args:
         channels: H, one model each.
         state_size: N, states of each model.
-        dt_min, dt_max: range in which log dt starts, in seconds.
+        dt_min, dt_max: range in which log dt starts.  One element moves a channel's own time, whose
+            unit is that of A, by dt.
     """
 
     def __init__(self, *, channels: int, state_size: int, dt_min: float, dt_max: float):

@@ -106,7 +106,7 @@ class S4(StreamingLayer[S4State]):
         return S4State(torch.complex(*self.D.new_zeros(2, batch, *self.frequency.shape)))
 
     def kernel(self, length: int) -> Tensor:
-        """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1."""
+        """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1: `forward` needs none."""
         system = self.discrete()
         return dplr_kernel(system, squarings(dense_dplr(system)[0], length), length)
 

@@ -1,4 +1,4 @@
-"""From x' = A x + B u in seconds to x_k = dA x_(k-1) + dB u_k in samples of dt seconds.
+"""From x' = A x + B u to x_k = dA x_(k-1) + dB u_k in elements, each dt long in the time of A.
 
 Zero-order hold keeps the poles exactly (dA = exp(dt A)); bilinear maps the left half plane onto
 the unit disc and is second order in dt.  Dense forms take A (..., N, N), diagonal forms A (..., N).
@@ -15,9 +15,9 @@ def zoh_diagonal(A: Tensor, B: Tensor, dt: Tensor | float) -> tuple[Tensor, Tens
     """Exactly, mode by mode: dA = exp(dt A), dB = (exp(dt A) - 1) / A * B; dt B where A -> 0.
 
     Args:
-        A: (..., N) diagonal of the system, 1/seconds.
+        A: (..., N) diagonal of the system, in 1 / the unit of dt.
         B: (..., N) input.
-        dt: seconds, broadcasts with A.
+        dt: broadcasts with A.
     """
     z = dt * A
     return torch.exp(z), dt * _expm1_over(z) * B
@@ -27,9 +27,9 @@ def bilinear_diagonal(A: Tensor, B: Tensor, dt: Tensor | float) -> tuple[Tensor,
     """Mode by mode: dA = (1 + dt A / 2) / (1 - dt A / 2), dB = dt / (1 - dt A / 2) * B.
 
     Args:
-        A: (..., N) diagonal of the system, 1/seconds.
+        A: (..., N) diagonal of the system, in 1 / the unit of dt.
         B: (..., N) input.
-        dt: seconds, broadcasts with A.
+        dt: broadcasts with A.
     """
     half = 0.5 * dt * A
     return (1 + half) / (1 - half), dt * B / (1 - half)
@@ -41,9 +41,9 @@ def zoh(A: Tensor, B: Tensor, dt: Tensor | float) -> tuple[Tensor, Tensor]:
     Both are read off exp(dt [[A, B], [0, 0]]), so that a singular A needs no special case.
 
     Args:
-        A: (..., N, N), 1/seconds.
+        A: (..., N, N), in 1 / the unit of dt.
         B: (..., N).
-        dt: seconds, a number or (...).
+        dt: a number or (...).
     """
     N = A.shape[-1]
     dt = torch.as_tensor(dt, dtype=A.real.dtype, device=A.device)[..., None, None]
@@ -57,9 +57,9 @@ def bilinear(A: Tensor, B: Tensor, dt: Tensor | float) -> tuple[Tensor, Tensor]:
     """By the trapezium: dA = (I - dt A / 2)^-1 (I + dt A / 2), dB = (I - dt A / 2)^-1 dt B.
 
     Args:
-        A: (..., N, N), 1/seconds.
+        A: (..., N, N), in 1 / the unit of dt.
         B: (..., N).
-        dt: seconds, a number or (...).
+        dt: a number or (...).
     """
     dt = torch.as_tensor(dt, dtype=A.real.dtype, device=A.device)[..., None, None]
     eye = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)

@@ -31,11 +31,11 @@ class DiscreteDPLR(NamedTuple):
 
 
 def bilinear_dplr(Lambda: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor) -> DiscreteDPLR:
-    """The system in samples of dt seconds.
+    """The system in elements, each dt long in the time of Lambda.
 
     Args:
-        Lambda, P, B, C: (H, N / 2) complex, one of each conjugate pair; Lambda in 1/seconds.
-        dt: (H, 1) seconds.
+        Lambda, P, B, C: (H, N / 2) complex, one of each conjugate pair.
+        dt: (H, 1), in 1 / the unit of Lambda.
     """
     half = 0.5 * dt * Lambda
     D = 1 / (1 - half)

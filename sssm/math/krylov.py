@@ -17,7 +17,13 @@ def squarings(A: Tensor, exponent: int) -> list[Tensor]:
 
 
 def power(squares: list[Tensor], exponent: int) -> Tensor:
-    """A^exponent (..., N, N) from the squarings of A, one product for every bit that is set."""
+    """A^exponent (..., N, N) from the squarings of A, one product for every bit that is set.
+
+    Raises:
+        ValueError: there are too few squarings for so high a power.
+    """
+    if exponent >> len(squares):
+        raise ValueError(f"{len(squares)} squarings make no power of {exponent}")
     result = None
     for bit, square in enumerate(squares):
         if exponent >> bit & 1:

@@ -12,6 +12,11 @@ def test_power(exponent):
     torch.testing.assert_close(power(squarings(A, exponent), exponent), expected)
 
 
+def test_a_power_beyond_the_squarings_is_refused():
+    with pytest.raises(ValueError, match="3 squarings make no power of 8"):
+        power(squarings(A, 4), 8)
+
+
 def test_powers_below_the_largest_share_its_squarings():
     squares = squarings(A, 13)
     assert len(squares) == 4

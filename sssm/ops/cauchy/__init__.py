@@ -3,9 +3,10 @@
 `reference.py` says what it means; `parallel.py` is matrix products; `kernel.py` fuses them for a
 GPU.  Only this file knows all of them.
 
-S4's Algorithm 1 calls it with the roots of unity for z and the *discrete* poles, inside the unit
-circle, for w: then it is finite at every node.  The paper moves the nodes to the left half plane
-instead, z -> 2/dt (1 - z) / (1 + z), which is infinite at z = -1.
+`S4.kernel`, the paper's Algorithm 1, calls it with the roots of unity for z and the *discrete*
+poles, inside the unit circle, for w: then it is finite at every node.  The paper moves the nodes to
+the left half plane instead, z -> 2/dt (1 - z) / (1 + z), which is infinite at z = -1.  The layer
+itself needs no kernel; the tests hold it to this one.
 
 Source: Gu et al. 2021, arXiv:2111.00396, Algorithm 1 and appendix C.3.
 """
