@@ -43,6 +43,7 @@ CUT_OGG = (
     "Junk after the last page",
     "without an End-Of-Stream flag",
 )
+MP3_SLACK = 2 * 1_152  # samples: two of its frames
 QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
 _descriptor_2 = threading.Lock()  # one of a process: two threads would put back each other's
 
@@ -116,10 +117,13 @@ class AudioFile:
         """Call at the end of `pieces`.
 
         Raises:
-            AudioError: the file is cut short.
+            AudioError: the file is cut short, or an MP3 is damaged: its decoder takes that for the
+                end.
         """
         if _is_cut_short(self._file.extra_info):
             raise self._damaged("the file is cut short")
+        if self.heard_samples + MP3_SLACK < self._file.frames and _tells_its_length(self.path):
+            raise self._damaged("its header promises more")
 
     def close(self) -> None:
         self._file.close()
@@ -258,6 +262,19 @@ def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     if not head:
         raise AudioError(path, "empty file")
     return head
+
+
+def _tells_its_length(path: str | os.PathLike[str]) -> bool:
+    """Whether the first frame of an MP3 says how many there are: of others it is an estimate."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":  # its length has seven bits a byte
+            file.seek(10 + sum(byte << 7 * n for n, byte in enumerate(reversed(head[6:]))))
+        else:
+            file.seek(0)
+        first = file.read(64)
+        return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
+    return False
 
 
 def _is_cut_short(log: str) -> bool:

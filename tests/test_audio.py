@@ -228,6 +228,29 @@ def test_resample_takes_empty_pieces():
     np.testing.assert_allclose(heard, soxr.resample(x, 44_100, 16_000), atol=1e-6)
 
 
+@pytest.mark.parametrize("id3", [b"", b"ID3\4\0\0\0\0\2\1" + bytes(257)])
+def test_what_an_mp3_lacks_is_told(tmp_path, id3):
+    """Often its decoder ends where it no longer knows its way, as if that were the end."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tone(4.0, 16_000), 16_000)
+    whole = id3 + path.read_bytes()
+    path.write_bytes(whole)
+
+    def hear_out(path):
+        with AudioFile(path) as audio:
+            heard = sum(map(len, audio.pieces()))
+            audio.check_heard()
+            return heard
+
+    assert hear_out(path) == 64_000
+    half = len(whole) // 2
+    garbage = bytes(np.random.default_rng(0).integers(0, 256, 3_000, np.uint8))
+    for damaged in (whole[:half], whole[:half] + garbage + whole[half + 3_000 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(AudioError, match=r"damaged after [12]\."):
+            read(path)[1].check_heard()
+
+
 def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):
     path = tmp_path / "a.mp3"
     soundfile.write(path, tone(1.0, 16_000), 16_000)

@@ -44,7 +44,7 @@ class Files:
         ))  # fmt: skip
         shown = gr.HTML(HINT, elem_id="sssm-heard")
         gr.on(
-            [dropped.change, model.change, sensitivity.release], self.hear,
+            [dropped.change, model.change, sensitivity.change], self.hear,
             [dropped, model, sensitivity], shown,
             show_progress_on=shown, trigger_mode="always_last", concurrency_limit=2,
             concurrency_id="files", api_visibility="private",

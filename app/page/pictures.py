@@ -77,7 +77,7 @@ def kernels(model: KeywordModel) -> str | None:
 
     Each row is a channel, scaled to its largest value; rows are sorted by how long they remember.
     """
-    layers = [block.ssm for block in model.blocks if isinstance(block.ssm, S4D)]
+    layers = [ssm for block in model.blocks if isinstance(ssm := getattr(block, "ssm", None), S4D)]
     if not layers:
         return None
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")

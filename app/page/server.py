@@ -128,7 +128,7 @@ def is_local(host: str) -> bool:
 def _theme() -> gr.themes.Default:
     return gr.themes.Default(
         primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"]
-    )
+    ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")
 
 
 def _blocks(shelf: Shelf, limits: Limits, uploads: Uploads) -> gr.Blocks:

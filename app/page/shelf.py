@@ -54,6 +54,8 @@ class Shelf:
         """
         from sssm.spotter import KeywordSpotter
 
+        if not isinstance(sensitivity, (int, float)):  # a program may send anything
+            raise ValueError(f"sensitivity must be a number, got {sensitivity!r}")
         if not -MOST_SENSITIVE <= sensitivity <= MOST_SENSITIVE:
             bounds = f"{-MOST_SENSITIVE} to {MOST_SENSITIVE}"
             raise ValueError(f"sensitivity must be from {bounds}, got {sensitivity!r}")

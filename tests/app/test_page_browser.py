@@ -17,6 +17,7 @@ from page_server import (
 )
 
 from app.page.limits import Limits
+from app.page.shelf import Shelf
 
 __all__ = ["playwright"]  # a fixture
 pytestmark = IN_A_BROWSER
@@ -81,6 +82,42 @@ def test_files_show_their_events(browser, served, tmp_path):
     with page.expect_download() as download:
         page.locator(".sssm-download", has_text="JSON").click()
     assert len(json.loads(download.value.path().read_text())) == 4
+    page.close()
+
+
+def test_files_heard_anew_are_all_shown_anew(browser, served, tmp_path):
+    """By another model, and another sensitivity set by the keyboard; the model's tab follows."""
+    x = stream_of(["go", "off", "stop"])
+    soundfile.write(tmp_path / "words.flac", x, 16_000)
+    page = opened(browser, served.url)
+    page.get_by_role("tab", name="Files").click()
+    page.locator("input[type=file]").first.set_input_files(
+        [str(tmp_path / "words.flac"), clip_path("down")]
+    )
+    shown = page.locator("sssm-recording")
+    shown.nth(1).locator(".sssm-events").wait_for()
+
+    def heard():
+        """Keyword and time of every row of the two tables."""
+        rows = [shown.nth(n).locator("tbody tr").all_inner_texts() for n in (0, 1)]
+        return [[tuple(row.split()[1:3]) for row in of_file] for of_file in rows]
+
+    def expected(name, sensitivity):
+        spotter = Shelf("s4").spotter(name, sensitivity)
+        down, _ = soundfile.read(clip_path("down"), dtype="int16")
+        streams = [spotter.stream(16_000).push(samples) for samples in (x, down)]
+        return [[(e.keyword, f"{e.start_s:.2f}") for e in events] for events in streams]
+
+    assert heard() == expected("s4", 0.0)
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="mamba").click()
+    wait_for(lambda: heard() == expected("mamba", 0.0))
+    page.get_by_role("slider", name="Sensitivity").press("End")
+    assert expected("mamba", 3.0) != expected("mamba", 0.0)
+    wait_for(lambda: heard() == expected("mamba", 3.0))
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("heading", name="kws12-mamba").wait_for()
+    page.locator(".sssm-figure svg").first.wait_for()
     page.close()
 
 

@@ -6,20 +6,48 @@ const ROWS = 300;
 const RANKED = 5;
 const LEAD_S = 0.2; // played before a word
 
+// What it shows stands in a shadow: Gradio changes the page by patching it, and would take away all
+// that its HTML does not hold.
 class Recording extends HTMLElement {
+  static observedAttributes = ["data-facts"];
+
+  constructor() {
+    super();
+    this.attachShadow({ mode: "open" });
+    this.observer = new ResizeObserver(() => this.draw());
+  }
+
+  attributeChangedCallback() {
+    this.disconnectedCallback();
+    const style = make("link", "");
+    style.rel = "stylesheet";
+    style.href = "sssm/page.css";
+    this.shadowRoot.replaceChildren(style, ...this.parts(JSON.parse(this.dataset.facts)));
+    this.connectedCallback();
+  }
+
   connectedCallback() {
-    if (this.firstChild) return;
-    this.facts = JSON.parse(this.dataset.facts);
-    const facts = this.facts;
+    if (this.wave) this.observer.observe(this.wave);
+  }
+
+  disconnectedCallback() {
+    this.observer.disconnect();
+    this.player?.pause();
+  }
+
+  parts(facts) {
+    this.facts = facts;
+    this.wave = this.player = null;
+    const parts = [];
     const length = facts.duration_s ? ` (${clock(facts.duration_s, facts.duration_s < 60 ? 2 : 0)})` : "";
-    this.append(make("h3", "", facts.name + length));
+    parts.push(make("h3", "", facts.name + length));
     if (facts.message) {
       const message = make("p", "sssm-notice", facts.message);
       message.setAttribute("role", "alert");
-      this.append(message);
+      parts.push(message);
     }
-    if (!facts.peaks) return;
-    if (facts.ranked.length) this.append(this.ranked());
+    if (!facts.peaks) return parts;
+    if (facts.ranked.length) parts.push(this.ranked());
     this.peaks = new Int8Array(bytes(facts.peaks));
     this.scores = new Uint8Array(bytes(facts.scores));
     this.loudest = this.peaks.reduce((most, v) => Math.max(most, Math.abs(v)), 5) / 127;
@@ -40,14 +68,8 @@ class Recording extends HTMLElement {
       canvas.setAttribute("aria-label", `${words}; the table below says the same`);
       canvas.onclick = (event) => this.play(this.nearest(event.offsetX, canvas));
     }
-    this.append(this.wave, this.lanes, this.player, this.table());
-    this.observer = new ResizeObserver(() => this.draw());
-    this.observer.observe(this.wave);
-  }
-
-  disconnectedCallback() {
-    this.observer?.disconnect();
-    this.player?.pause();
+    parts.push(this.wave, this.lanes, this.player, this.table());
+    return parts;
   }
 
   ranked() {
