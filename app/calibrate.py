@@ -30,7 +30,12 @@ def calibrate(
             metavar="DIR", help="Recordings in which no keyword is said: talk, television, noise."
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="FILE", help="Where to write the thresholds.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Where to write the thresholds, and beside it their curve as .png."
+        ),
+    ],
     positives: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Recordings of keywords, one in each: DIR/KEYWORD/*.wav."),
@@ -53,6 +58,9 @@ def calibrate(
     if picture == place:
         tell(f"{out}: the curve is drawn there, so the thresholds need another name")
         raise typer.Exit(WRONG_USAGE)
+    if picture.exists() and not place.exists():
+        tell(f"{picture}: is there, and not by this command, which would draw the curve over it")
+        raise typer.Exit(WRONG_USAGE)
     if positives is not None and not Path(positives).is_dir():
         tell(f"{positives}: no such folder")
         raise typer.Exit(WRONG_USAGE)
@@ -62,6 +70,8 @@ def calibrate(
     recordings = [(path, None) for path in files] + _of_keywords(positives, heard)
     for written in (out, str(picture)):
         keep_inputs(written, [model, *(path for path, _ in recordings)])
+    if named := [word for word in spotter.keywords if Path(negatives, word).is_dir()]:
+        tell(f"{negatives}: has a folder {named[0]}; if it is said there, it will be heard no more")
     heard.listen(recordings)
     if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")

@@ -16,6 +16,8 @@ from app.sources import NOTHING, PIECE_S, REPLACED, WAIT_S, Piece
 from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, decoder_reason
 
 NAME = "standard input"
+BY_FILE_ALONE = ("MP3",)  # what opens, and then is heard wrong
+NEEDS_A_FILE = "is heard from a file alone; `ffmpeg -i - -f wav - |` makes of it what can be piped"
 PIECES_AHEAD = 100  # a second: a program that writes faster than we hear waits
 
 
@@ -89,6 +91,9 @@ class PipedSource:
         """Pieces as they come; one without samples, or what went wrong, is the last."""
         try:
             with soundfile.SoundFile(sys.stdin.fileno(), closefd=False) as file:
+                if file.format in BY_FILE_ALONE:
+                    self._came.put(AudioError(NAME, f"{file.format} {NEEDS_A_FILE}"))
+                    return
                 low, high = READABLE_RATES_HZ
                 if not low <= file.samplerate <= high:
                     reason = f"{file.samplerate} Hz; rates from {low} to {high} are heard"
@@ -102,4 +107,7 @@ class PipedSource:
                     if not len(piece):
                         return
         except (soundfile.SoundFileError, TypeError, OSError) as error:
-            self._came.put(AudioError(NAME, f"not audio that can be read: {decoder_reason(error)}"))
+            reason = f"not audio that can be read: {decoder_reason(error)}"
+            if "flac" in reason:  # it does not even open
+                reason = f"FLAC {NEEDS_A_FILE}"
+            self._came.put(AudioError(NAME, reason))

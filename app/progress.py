@@ -66,7 +66,7 @@ def progress_of(files: list[str]) -> Iterator[ScanProgress]:
     ]
     with progress.Progress(
         *columns,
-        console=Console(stderr=True),
+        console=Console(stderr=True, soft_wrap=True),  # a line of JSON stays one
         transient=True,
         redirect_stdout=is_screen(sys.stdout),  # events go above the bar, but never from a pipe
     ) as bar:

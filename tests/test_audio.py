@@ -248,7 +248,7 @@ def test_what_an_mp3_lacks_is_told(tmp_path, id3):
     for damaged in (whole[:half], whole[:half] + garbage + whole[half + 3_000 :]):
         path.write_bytes(damaged)
         with pytest.raises(AudioError, match=r"damaged after [12]\."):
-            read(path)[1].check_heard()
+            hear_out(path)
 
 
 def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):

@@ -32,6 +32,7 @@ from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
 from training.initial import initial_model
+from training.inventory import inventory
 from training.labels import label_set, labels_of
 from training.objective import Heard, Losses, Objective
 from training.optimizer import optimizer_of, set_rates
@@ -91,6 +92,8 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     loader = Steps(examples, streams).loader(first)
     held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
     if fabric.is_global_zero:
+        for line in inventory(corpus, data) if recipe.labels == "folder" else ():
+            print(line, file=sys.stderr)
         print(held_out_of_each(held_out), file=sys.stderr)
         if recipe.labels == "folder" and not examples.talk.exists:
             print(CLIPS_ALONE if clips_alone else NO_TALK, file=sys.stderr)

@@ -1,6 +1,7 @@
 """A run's folder: what it was started with, its checkpoint, its logs, its model."""
 
 import csv
+import io
 import json
 import pickle
 from collections.abc import Mapping
@@ -61,9 +62,15 @@ class RunFolder:
             raise ValueError(f"{self.path} was started with other settings: {', '.join(other)}")
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint in one move: a kill leaves the old one or the new one."""
+        """Write a checkpoint in one move: a kill leaves the old one or the new one.
+
+        Raises:
+            OSError: it cannot be written; torch itself would raise something else.
+        """
+        content = io.BytesIO()
+        torch.save(state, content)
         with whole_file(self.checkpoint) as file:
-            torch.save(state, file)
+            file.write_bytes(content.getbuffer())
 
     def load(self) -> dict[str, Any] | None:
         """The checkpoint's content, or None before the first one.

@@ -125,7 +125,7 @@ def is_local(host: str) -> bool:
     return host in LOOPBACK
 
 
-def _theme() -> gr.themes.Default:
+def _theme() -> gr.themes.Base:
     return gr.themes.Default(
         primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"]
     ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")

@@ -24,14 +24,19 @@ session = onnxruntime.InferenceSession(MODEL, providers=["CPUExecutionProvider"]
 facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
 outputs = [output.name for output in session.get_outputs()]
 samples, rate = soundfile.read(RECORDING, dtype="float32", always_2d=True)
-if facts["unit"] == "sample" or rate != facts["sample_rate_hz"]:
-    wanted = "a recording of {sample_rate_hz} Hz, and a model of --unit frame".format(**facts)
-    sys.exit(f"{RECORDING}, {rate} Hz: wanted {wanted} (sssm export has --sample-rate)")
+if "unit" not in facts:
+    sys.exit(f"{MODEL}: not written by sssm export")
+hop, labels, smoothed = facts["hop_samples"], facts["labels"], 0.0
+if session.get_inputs()[0].shape[1] not in (hop, "samples"):
+    sys.exit(f"{MODEL}: does not hear {hop} samples a call, as a model of --unit frame does")
+if rate != facts["sample_rate_hz"]:
+    wanted = f"the model hears {facts['sample_rate_hz']} Hz (sssm export has --sample-rate)"
+    sys.exit(f"{RECORDING}: {rate} Hz; {wanted}")
 
 shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in facts["states"]}
 state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}
-hop, labels, smoothed, last = facts["hop_samples"], facts["labels"], 0.0, None
-memory, limits = facts["detector"]["smoothing"], facts["thresholds"]
+detector, limits, armed, quiet = facts["detector"], facts["thresholds"], set(), 0
+memory, at = detector["smoothing"], {word: labels.index(word) for word in facts["thresholds"]}
 other, talk = np.array(labels) == "_unknown_", np.zeros(3)  # amid talk a word is rarely a command
 for end in range(hop, len(samples) + 1, hop):
     audio = samples[end - hop : end].mean(axis=1)[None]
@@ -39,11 +44,12 @@ for end in range(hop, len(samples) + 1, hop):
     state = {s["input"]: result[s["output"]] for s in facts["states"]}
     score = result["scores"][0, 0].astype(np.float64)
     talk = 0.98 * talk + 0.02 * np.array([score @ other, *talk[:2]])
-    prior = (1 - 0.99 * talk[2]) ** facts["detector"]["caution"]
+    prior = (1 - 0.99 * talk[2]) ** detector["caution"]
     smoothed = memory * smoothed + (1 - memory) * prior * score / (prior * score + 1 - score)
-    best = max(limits, key=lambda word: smoothed[labels.index(word)] / limits[word])
-    score = smoothed[labels.index(best)]
-    heard = best if score >= limits[best] else None
-    if heard and heard != last:
-        print(f"{end / rate:.2f} s  {heard}  {score:.2f}")
-    last = heard
+    sure = {word: smoothed[at[word]] / limits[word] for word in limits}
+    armed |= {word for word in limits if sure[word] <= detector["release"]}
+    if end > quiet and any(sure[word] >= 1 for word in armed):
+        best = max(armed, key=sure.get)
+        print(f"{end / rate:.2f} s  {best}  {smoothed[at[best]]:.2f}")
+        armed.discard(best)
+        quiet = end + detector["refractory"] * hop

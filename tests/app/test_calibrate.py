@@ -200,6 +200,24 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+def test_a_picture_of_something_else_is_not_drawn_over(calibrate, noises, tmp_path):
+    out, picture = tmp_path / "t.json", tmp_path / "t.png"
+    picture.write_text("precious")
+    result = calibrate("--negatives", noises, "--out", out)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{picture}: is there, and not by this command")
+    assert (picture.read_text(), out.exists()) == ("precious", False)
+    picture.unlink()
+    for _ in range(2):  # its own it draws anew
+        assert calibrate("--negatives", noises, "--out", out).exit_code == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_words_among_the_negatives_are_told(calibrate, words, tmp_path):
+    result = calibrate("--negatives", words, "--out", tmp_path / "t.json")
+    assert result.stderr.startswith(f"{words}: has a folder yes; if it is said there")
+
+
 def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_model, tmp_path):
     for out in (noises / "a.wav", words / "yes" / "0.wav", nervous_model):
         before = out.read_bytes()

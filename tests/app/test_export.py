@@ -157,6 +157,24 @@ def test_the_spotter_loads_it(model_file, tmp_path):
     assert KeywordSpotter.load(tmp_path / "a.onnx").keywords == ("yes", "no")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--unit", "chunk", "--chunk-ms", "100"], "a.onnx: does not hear 160 samples a call"),
+        (["--unit", "sample"], "a.onnx: does not hear 160 samples a call"),
+        (["--sample-rate", "8000"], "demo.wav: 16000 Hz; the model hears 8000 Hz"),
+    ],
+)
+def test_the_example_says_what_it_cannot_hear(model_file, tmp_path, options, said):
+    assert sssm(model_file, tmp_path / "a.onnx", *options).exit_code == 0
+    command = [ROOT / "assets/examples/spot.py", ROOT / "assets/demo.wav", tmp_path / "a.onnx"]
+    run = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert said in run.stderr.splitlines()[-1]
+
+
 def test_the_example_hears_the_demo(tmp_path):
     """In an interpreter that sees numpy, onnxruntime and soundfile, and none of ours."""
     assert sssm("s4", tmp_path / "s4.onnx").exit_code == 0

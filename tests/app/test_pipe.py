@@ -155,3 +155,12 @@ def test_a_writer_that_is_fast_waits_and_nothing_is_lost():
     code, events, notes = heard(endless_wav(rate) + np.tile(x, 30).tobytes())
     assert (code, len(events)) == (0, 30)
     assert notes[-1].startswith("heard 30.0 s; 30 detections (yes 30); 0 overflows")
+
+
+@pytest.mark.parametrize("kind", ["MP3", "FLAC"])
+def test_what_cannot_be_heard_from_a_pipe_is_refused(kind):
+    """Their readers go back in a file; from a pipe an MP3 would be heard wrong for minutes."""
+    data = as_file(np.zeros(16_000, np.float32), 16_000, kind)
+    code, events, notes = heard(data)
+    assert (code, events) == (1, [])
+    assert notes[0].startswith(f"standard input: {kind} is heard from a file alone; `ffmpeg")

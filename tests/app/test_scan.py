@@ -229,6 +229,20 @@ def test_on_a_screen_rows_stand_above_the_bar(folder, model):
     assert not any("%" in line for line in found)
 
 
+def test_json_on_a_narrow_screen_is_one_object_a_line(folder, model):
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "scan", "in", "--json", "--model", model],
+        stdout=terminal, stderr=terminal,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "40"},
+    )  # fmt: skip
+    os.close(terminal)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", all_of(screen))
+    assert process.wait() == 0
+    found = [json.loads(line) for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
+    assert found == rows(scan(model, "in", "--json"))
+
+
 @pytest.mark.parametrize("promised", [0x7FFF_FFFF, 0xFFFF_FFFF])
 def test_a_wav_that_never_knew_its_length_is_whole(folder, model, promised):
     data = bytearray(Path("in/c.wav").read_bytes())

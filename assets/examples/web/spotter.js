@@ -7,9 +7,13 @@ ort.env.wasm.wasmPaths = "./";
 
 export class Spotter {
   static async load(url) {
-    const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const facts = metadata(bytes);
+    if (facts.unit !== "frame") throw new Error(`${url}: not written by sssm export --unit frame`);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-    return new Spotter(session, metadata(bytes));
+    return new Spotter(session, facts);
   }
 
   constructor(session, facts) {

@@ -1,0 +1,46 @@
+import shutil
+
+import numpy as np
+import soundfile
+from generated_words import SAMPLE_RATE_HZ, make_words
+
+from training.corpus import open_corpus
+from training.inventory import inventory
+
+
+def lines_of(root):
+    return list(inventory(open_corpus(root, own_words=True), root))
+
+
+def test_what_there_is_is_one_line_where_nothing_is_odd(tmp_path):
+    root = make_words(tmp_path / "words", clips=6)
+    noise = 0.1 * np.random.default_rng(1).standard_normal(90 * SAMPLE_RATE_HZ)
+    soundfile.write(root / "_unknown_" / "talk.wav", noise, SAMPLE_RATE_HZ)
+    (line,) = lines_of(root)
+    assert line.startswith(
+        "recordings: 6 of _unknown_, 6 of fall, 6 of high, 6 of low, 6 of rise, "
+    )
+    assert line.endswith(" min of talk, 1 without a word")
+
+
+def test_what_looks_like_a_slip_is_told(tmp_path):
+    root = make_words(tmp_path / "words", clips=6)
+    zeros = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    soundfile.write(root / "low" / "muted.wav", zeros, SAMPLE_RATE_HZ)
+    soundfile.write(root / "low" / "short.wav", zeros[:800] + 0.1, SAMPLE_RATE_HZ)
+    soundfile.write(root / "low" / "talk.wav", np.tile(zeros + 0.1, 7), SAMPLE_RATE_HZ)
+    shutil.copy(root / "rise" / "00.wav", root / "_unknown_" / "zz.wav")
+    shutil.copy(root / "rise" / "00.wav", root / "beside.wav")
+    for n in range(2, 6):
+        (root / "high" / f"{n:02}.wav").unlink()
+    first, *slips = lines_of(root)
+    assert "2 of high" in first
+    assert slips == [
+        "high: 2 is little; ten recordings are a beginning",
+        f"{root}: 1 recordings lie in no folder, and are left out",
+        f"{root}/low/muted.wav: next to silent",
+        f"{root}/low/short.wav: only 0.05 s",
+        f"{root}/low/talk.wav: 7 s long, of which the loudest second is heard; "
+        "one word each is meant",
+        f"{root}/rise/00.wav: the same recording as _unknown_/zz.wav",
+    ]
