@@ -4,12 +4,19 @@ Ctrl-C, a full disk, a machine that loses its power: what was found before can b
 """
 
 import csv
+import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
 from typing import NamedTuple
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 class Event(NamedTuple):
@@ -56,15 +63,14 @@ class EventFile:
 
     Raises:
         ValueError: the name does not say a format.
-        OSError: here, the file cannot be opened.
+        OSError: here, the file cannot be opened, or another program writes to it so.
     """
 
     def __init__(self, path: str):
         check_name(path)
         self.path = path
         self._format = _FORMATS[PurePath(path).suffix.lower()]
-        # Without a buffer, so that a row is in the file, or the failure known, when `write` ends.
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._file = _alone(path)
         self._size = 0  # without the tail, over which the next row goes
         self._between = ""
 
@@ -107,3 +113,26 @@ class EventFile:
     def _write_all(self, data: bytes) -> None:
         while data:
             data = data[self._file.write(data) :]
+
+
+def _alone(path: str) -> io.FileIO:
+    """The file, empty, and of this process alone: of two that write, both would be lost.
+
+    It has no buffer, so that a row is in it, or the failure known, when `write` ends.
+    """
+    file = io.FileIO(path, "w", opener=_without_emptying)
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise OSError(errno.EBUSY, "Another program writes to it", path) from None
+        except OSError:  # there are systems of files without locks
+            pass
+    with suppress(OSError):  # a pipe has nothing to lose
+        file.truncate(0)
+    return file
+
+
+def _without_emptying(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)

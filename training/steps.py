@@ -1,6 +1,7 @@
 """What a step is fed with, by its number, made ahead by processes of their own."""
 
 import signal
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.examples import Batch, Examples
 from training.streams import StreamBatch, Streams
+
+# On a machine of fewer cores than the recipe has loaders: a run goes on on another as it began.
+warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
 
 AHEAD = 4  # steps that each process makes in advance
 

@@ -158,7 +158,10 @@ class Visit:
         self._reported_s = time.monotonic()
 
     async def _say(self, message: dict[str, Any]) -> None:
-        await self._socket.send_json(message)
+        try:
+            await self._socket.send_json(message)
+        except RuntimeError:  # the server has closed it meanwhile, as after a message too long
+            raise ConnectionResetError from None
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)

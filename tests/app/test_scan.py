@@ -229,6 +229,19 @@ def test_on_a_screen_rows_stand_above_the_bar(folder, model):
     assert not any("%" in line for line in found)
 
 
+def test_two_that_write_one_file_would_lose_both(tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("of yesterday\n" * 99)
+    file = EventFile(str(path))
+    file.start()
+    with pytest.raises(OSError, match="Another program writes to it"):
+        EventFile(str(path))
+    file.write(Event("a.wav", "yes", 0.1, 0.2, 0.9))
+    file.close()
+    assert path.read_text().splitlines()[1:] == ["a.wav,yes,0.1,0.2,0.9"]
+    EventFile(str(path)).close()
+
+
 def test_json_on_a_narrow_screen_is_one_object_a_line(folder, model):
     screen, terminal = pty.openpty()
     process = subprocess.Popen(

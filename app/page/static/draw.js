@@ -95,14 +95,17 @@ export function drawWave(canvas, height, { span, count, at, loudest, events, pla
     context.fillRect(x(time_s), top, end, Math.max(1, (high - low) * scale));
   }
   let free = 0; // names do not write over one another
+  context.globalAlpha = events.length * 12 > width - LABELS ? 0.3 : 1; // the wave stays to be seen
+  for (const event of events) mark(context, colour, x(event.time_s), 12, height);
+  context.globalAlpha = 1;
+  context.fillStyle = colour.text;
   for (const event of events) {
-    const at_x = x(event.time_s);
-    mark(context, colour, at_x, 12, height);
-    if (at_x >= free) {
-      context.fillStyle = colour.text;
-      context.textAlign = at_x > width - 40 ? "right" : "left";
-      context.fillText(event.keyword, at_x - 4, 6);
-      free = at_x + context.measureText(event.keyword).width + 6;
+    const wide = context.measureText(event.keyword).width;
+    const from_x = Math.min(x(event.time_s) - 4, width - wide);
+    if (from_x >= free) {
+      context.textAlign = "left";
+      context.fillText(event.keyword, from_x, 6);
+      free = from_x + wide + 8;
     }
   }
   if (played_s > 0) line(context, colour.accent, [[x(played_s), 0], [x(played_s), height]]);
