@@ -5,11 +5,12 @@ import numpy as np
 from sssm.labels import UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
+from training.speech_commands import HOMOPHONES
 from training.word_end import word_span
 
 SHORTEST_S, LONGEST_S = 0.2, 0.9  # of a word cut from a sentence
 EDGE_S = 0.03  # kept around a cut, and faded
-SOUNDS_LIKE = {"no": ("know", "knows"), "right": ("write", "rite", "wright")}
+SOUNDS_LIKE = HOMOPHONES | {"no": (*HOMOPHONES["no"], "knows")}
 TALKERS = (3, 8)  # at least, and fewer than: one alone could be understood
 TALKER_RMS = 0.02  # of full scale
 FEW = 400  # recordings of a word: with fewer, some are made of the parts of two

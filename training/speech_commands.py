@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 FOLDER = Path("SpeechCommands", "speech_commands_v0.02")
 CORE_WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+# Other spellings of the same sounds, which nobody can tell from a core word without its sentence.
+HOMOPHONES = {"no": ("know",), "right": ("write", "rite", "wright")}
 
 
 class Recording(NamedTuple):

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from training.corpus import SAMPLE_RATE_HZ
+from training.speech_commands import HOMOPHONES
 from training.stream_trials import Said, Session, Utterance
 from training.word_end import FRAME
 
 AFTER_S = 0.75  # a word may be found from its start until so long after its end
 REACH_S = 5.0  # no word is longer than this less `AFTER_S`
-# Other spellings of the same sounds, which nobody can tell from a keyword without its sentence.
-HOMOPHONES = {"no": ("know",), "right": ("write", "rite", "wright")}
 
 
 class Event(NamedTuple):
