@@ -20,11 +20,11 @@ import soxr
 from numpy.typing import NDArray
 
 from sssm.reason import reason_of
+from sssm.timing import is_native
 
 Samples = NDArray[np.float32]
 
 SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wave")
-NATIVE_RATES_HZ = (8_000, 48_000)  # the bank runs at these without a resampler
 RESAMPLED_HZ = 16_000
 READABLE_RATES_HZ = (2_000, 1_000_000)
 PIECE_S = 4
@@ -86,8 +86,8 @@ class AudioFile:
             self.close()
             reason = f"recorded at {self.sample_rate_hz} Hz; rates from {low} to {high} are read"
             raise AudioError(path, reason)
-        native = NATIVE_RATES_HZ[0] <= self.sample_rate_hz <= NATIVE_RATES_HZ[1]
-        self.stream_rate_hz = self.sample_rate_hz if native else RESAMPLED_HZ
+        rate = self.sample_rate_hz
+        self.stream_rate_hz = rate if is_native(rate) else RESAMPLED_HZ
 
     @property
     def heard_s(self) -> float:

@@ -8,10 +8,10 @@ alone are not counted.
 from typing import NamedTuple
 
 from sssm.config import ModelConfig
-from sssm.layers.contract import FRAMES_HZ, leaves
-from sssm.layers.filterbank import READINGS_HZ
+from sssm.layers.contract import leaves
 from sssm.layers.mamba import EXPAND, WIDTH, rank_of
 from sssm.model import KeywordModel
+from sssm.timing import FRAMES_HZ, READINGS_HZ
 
 
 class Cost(NamedTuple):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sssm import talk
 from sssm.labels import SILENCE, UNKNOWN
+from sssm.timing import frame_end
 
-FRAMES_HZ = 100
 DEFAULT_THRESHOLD = 0.7
 MOST, MOST_CAUTION = 1_000_000, 8  # of every count
 
@@ -291,7 +291,7 @@ class Detector:
 
     def _end_s(self, frame: int) -> float:
         """End of frame n = 1, 2, ... in seconds, exact in samples."""
-        return frame * self.sample_rate_hz // FRAMES_HZ / self.sample_rate_hz
+        return frame_end(frame, self.sample_rate_hz) / self.sample_rate_hz
 
 
 def _within(value: Any, low: float, high: float) -> bool:

@@ -8,20 +8,14 @@ from torch import Tensor, nn
 from sssm.config import ModelConfig
 from sssm.layers.block import Block, normalize
 from sssm.layers.clip import ClipAnswer, ClipState
-from sssm.layers.contract import (
-    FRAMES_HZ,
-    SLOWEST_S,
-    StreamingLayer,
-    derived,
-    leaves,
-    with_leaves,
-)
+from sssm.layers.contract import SLOWEST_S, StreamingLayer, derived, leaves, with_leaves
 from sssm.layers.filterbank import Filterbank, FilterbankState
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.layers.sample_front import SampleFront, SampleFrontState
+from sssm.timing import FRAMES_HZ, is_native
 
 
 class ModelState(NamedTuple):
@@ -65,7 +59,7 @@ class KeywordModel(StreamingLayer[ModelState]):
         Raises:
             ValueError: the rate is outside of this range.
         """
-        if not 8_000 <= sample_rate_hz <= 48_000:
+        if not is_native(sample_rate_hz):
             raise ValueError(f"rate must be 8000 to 48000 Hz, got {sample_rate_hz}")
         other = self._clone()
         other._modules = self._modules | {"front": self.front.at_rate(sample_rate_hz)}

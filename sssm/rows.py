@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.detector import FRAMES_HZ, Detection, Detector, DetectorState
-from sssm.engines.engine import Engine, Scores, State, frame_end, frames_within
+from sssm.detector import Detection, Detector, DetectorState
+from sssm.engines.engine import Engine, Scores, State
+from sssm.timing import FRAMES_HZ, frame_end, frames_within
 
 # Of one run of the engine: so that memory has a bound, and so that what passes between two
 # operations stays in the caches.

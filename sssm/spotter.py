@@ -11,14 +11,15 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from sssm.audio import NATIVE_RATES_HZ, READABLE_RATES_HZ, RESAMPLED_HZ
+from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
-from sssm.detector import FRAMES_HZ, Detector
+from sssm.detector import Detector
 from sssm.engines.engine import Engine
 from sssm.live import LiveModel, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
+from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, is_native
 from sssm.weights import ModelCard, ModelFileError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class KeywordSpotter:
             ValueError: no whole number of samples a second, or too few or many for speech.
         """
         rate = _rate(sample_rate_hz)
-        engine, detector = self._at(rate if _is_native(rate) else RESAMPLED_HZ)
+        engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
         return Stream(engine, detector, rate, self.fingerprint)
 
     def batch(self, size: int, sample_rate_hz: float = 16_000) -> Batch:
@@ -125,7 +126,7 @@ class KeywordSpotter:
             ValueError: another rate, or no stream at all.
         """
         rate = _rate(sample_rate_hz)
-        if not _is_native(rate):
+        if not is_native(rate):
             low, high = NATIVE_RATES_HZ
             raise ValueError(f"a batch listens at {low} to {high} Hz, got {rate}")
         if size < 1:
@@ -143,10 +144,6 @@ class KeywordSpotter:
 
     def _at(self, rate: int) -> tuple[Engine, Detector]:
         return self._engine_at(rate), dataclasses.replace(self.detector, sample_rate_hz=rate)
-
-
-def _is_native(rate: int) -> bool:
-    return NATIVE_RATES_HZ[0] <= rate <= NATIVE_RATES_HZ[1]
 
 
 def _rate(sample_rate_hz: float) -> int:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sssm.detector import FRAMES_HZ, Detector
+from sssm.detector import Detector
+from sssm.timing import FRAMES_HZ
 
 MOST_ROW_FRAMES = 1 << 18  # that the detector runs over side by side
 

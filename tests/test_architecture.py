@@ -11,32 +11,32 @@ ROOT = Path(__file__).parents[1]
 OURS = ("sssm", "training", "app")
 
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
-LEAVES = ("config", "labels", "reason", "intervals", "whole_file", "talk", "snapshot")
+LEAVES = ("config", "labels", "reason", "intervals", "whole_file", "talk", "timing", "snapshot")
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},
     "sssm.math": set(),
     "sssm.ops": {"sssm.math"},
-    "sssm.layers": {"sssm.math", "sssm.ops"},
-    "sssm.audio": {"sssm.reason"},
+    "sssm.layers": {"sssm.timing", "sssm.math", "sssm.ops"},
+    "sssm.audio": {"sssm.reason", "sssm.timing"},
     "sssm.hearing": {"sssm.audio"},
     "sssm.resampler": {"sssm.audio"},
-    "sssm.detector": {"sssm.talk", "sssm.labels"},
-    "sssm.traces": {"sssm.detector"},
+    "sssm.detector": {"sssm.talk", "sssm.labels", "sssm.timing"},
+    "sssm.traces": {"sssm.detector", "sssm.timing"},
     "sssm.calibration": set(),
     "sssm.det": {"sssm.calibration"},
     "sssm.thresholds": {"sssm.reason", "sssm.whole_file"},
-    "sssm.model": {"sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
+    "sssm.model": {"sssm.timing", "sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
     "sssm.weights": {"sssm.config", "sssm.model", "sssm.whole_file"},
-    "sssm.cost": {"sssm.config", "sssm.layers", "sssm.model"},
+    "sssm.cost": {"sssm.config", "sssm.timing", "sssm.layers", "sssm.model"},
     "sssm.engines": {
-        "sssm.ops", "sssm.layers", "sssm.config", "sssm.audio", "sssm.detector", "sssm.model",
+        "sssm.timing", "sssm.ops", "sssm.layers", "sssm.config", "sssm.audio", "sssm.model",
     },
     "sssm.onnx": {
-        "sssm.math", "sssm.layers", "sssm.audio", "sssm.reason", "sssm.whole_file",
+        "sssm.timing", "sssm.math", "sssm.layers", "sssm.audio", "sssm.reason", "sssm.whole_file",
         "sssm.detector", "sssm.engines", "sssm.model", "sssm.weights", "sssm.cost",
     },
-    "sssm.clip": {"sssm.audio", "sssm.engines"},
-    "sssm.rows": {"sssm.audio", "sssm.detector", "sssm.engines"},
+    "sssm.clip": {"sssm.timing", "sssm.audio", "sssm.engines"},
+    "sssm.rows": {"sssm.timing", "sssm.audio", "sssm.detector", "sssm.engines"},
     "sssm.stream": {
         "sssm.detector", "sssm.engines", "sssm.hearing", "sssm.resampler", "sssm.rows",
         "sssm.snapshot",

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sssm.labels import SILENCE, UNKNOWN
-from sssm.layers.contract import FRAMES_HZ
 from sssm.model import KeywordModel
+from sssm.timing import FRAMES_HZ
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet

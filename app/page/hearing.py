@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from sssm.audio import NATIVE_RATES_HZ, RESAMPLED_HZ
+from sssm.audio import RESAMPLED_HZ
+from sssm.timing import is_native
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,5 @@ class Hearing:
     def _of(self, spotter: "KeywordSpotter") -> "Detector":
         """Its detector, counting time in the samples that the model hears."""
         rate = self._stream.sample_rate_hz
-        low, high = NATIVE_RATES_HZ
-        heard_hz = rate if low <= rate <= high else RESAMPLED_HZ
+        heard_hz = rate if is_native(rate) else RESAMPLED_HZ
         return dataclasses.replace(spotter.detector, sample_rate_hz=heard_hz)

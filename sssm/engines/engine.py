@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.detector import FRAMES_HZ
 
 State = tuple[NDArray[Any], ...]
 """What a stream's model remembers: arrays of numbers, streams first."""
@@ -21,16 +20,6 @@ class Run(NamedTuple):
     scores: Scores  # (rows, frames, classes) softmax of the logits
     logits: Logits
     state: State  # after them
-
-
-def frame_end(frame: int, sample_rate_hz: int) -> int:
-    """Samples up to the end of frame n = 1, 2, ...; 0 for 0."""
-    return frame * sample_rate_hz // FRAMES_HZ
-
-
-def frames_within(samples: int, sample_rate_hz: int) -> int:
-    """Frames that end within so many samples."""
-    return ((samples + 1) * FRAMES_HZ - 1) // sample_rate_hz
 
 
 class Engine(Protocol):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
+from sssm.timing import end_of, ended_within
 
 
 def cut(
@@ -18,10 +19,10 @@ def cut(
         sample_rate_hz, readings_hz: how many there are of both in a second.
     """
     first, last = (
-        ((samples + 1) * readings_hz - 1) // sample_rate_hz
+        ended_within(samples, readings_hz, sample_rate_hz)
         for samples in (before, before + x.shape[1])
     )
-    edges = np.arange(first, last + 1) * sample_rate_hz // readings_hz - before
+    edges = end_of(np.arange(first, last + 1), readings_hz, sample_rate_hz) - before
     lengths = np.diff(edges)
     if sample_rate_hz == size * readings_hz:  # all readings are full
         return x.reshape(len(x), len(lengths), size), lengths

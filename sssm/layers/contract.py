@@ -11,9 +11,6 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-FRAMES_HZ = 100
-"""Features and decisions a second, at every rate of the audio."""
-
 SLOWEST_S = 0.24
 """Longest time constant of a layer at 100 Hz, in seconds, by construction.
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sssm.layers.contract import FRAMES_HZ, StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.ops.filterbank import (
     FilterbankMatrices,
@@ -25,9 +25,7 @@ from sssm.ops.filterbank import (
     filterbank_step,
 )
 from sssm.ops.flush import flush
-
-READINGS_A_FRAME = 4
-READINGS_HZ = READINGS_A_FRAME * FRAMES_HZ
+from sssm.timing import FRAMES_HZ, READINGS_A_FRAME, READINGS_HZ, end_of, ended_within
 
 LOWEST_HZ, HIGHEST_HZ = 20.0, 7_800.0  # bounds of a mode's centre
 NARROWEST_HZ = 20.0  # bound of a mode's width
@@ -112,7 +110,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
         after = before + x.shape[1]
         first, last = self._readings(before), self._readings(after)
         m = torch.arange(first + 1, last + 1, device=x.device)
-        ends = m * self.sample_rate_hz // READINGS_HZ - before
+        ends = end_of(m, READINGS_HZ, self.sample_rate_hz) - before
         readings, h = filterbank_by(x[..., 0], self.matrices(), ends, state.h)
         energies, energy = _frames(readings, first % READINGS_A_FRAME, state.energy)
         y, gain = self._bands(energies, state.gain, bandwidth_hz)
@@ -153,7 +151,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
 
     def _readings(self, samples: int) -> int:
         """Readings that ended within so many samples."""
-        return ((samples + 1) * READINGS_HZ - 1) // self.sample_rate_hz
+        return ended_within(samples, READINGS_HZ, self.sample_rate_hz)
 
     def _bands(
         self, energies: Tensor, gain: LeakyMeanState, bandwidth_hz: Tensor | None

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.block import Block
-from sssm.layers.contract import FRAMES_HZ, StreamingLayer
+from sssm.layers.contract import StreamingLayer
+from sssm.timing import frame_end, frames_within
 
 
 class SampleFrontState(NamedTuple):
@@ -102,21 +103,15 @@ class SampleFront(StreamingLayer[SampleFrontState]):
         """Means over the frames that end here, and the sum of what is left."""
         y = y.to(state.total.dtype)  # sums stay exact under mixed precision
         before = int(state.samples)
-        first, last = self._frame(before), self._frame(before + y.shape[1])
-        ends = [self._end(n) - before for n in range(first + 1, last + 1)]
+        rate = self.sample_rate_hz
+        first, last = frames_within(before, rate), frames_within(before + y.shape[1], rate)
+        ends = [frame_end(n, rate) - before for n in range(first + 1, last + 1)]
         edges = [0, *ends, y.shape[1]]
         pieces = y.split([b - a for a, b in itertools.pairwise(edges)], dim=1)
         sums = [piece.sum(dim=1) for piece in pieces]
         sums[0] = sums[0] + state.total
         if not ends:
             return y.new_zeros(y.shape[0], 0, self.channels), sums[0]
-        sizes = [self._end(n) - self._end(n - 1) for n in range(first + 1, last + 1)]
+        sizes = [frame_end(n, rate) - frame_end(n - 1, rate) for n in range(first + 1, last + 1)]
         means = [total / size for total, size in zip(sums[:-1], sizes, strict=True)]
         return torch.stack(means, dim=1), sums[-1]
-
-    def _end(self, frame: int) -> int:
-        return frame * self.sample_rate_hz // FRAMES_HZ
-
-    def _frame(self, samples: int) -> int:
-        """Frames that ended within so many samples."""
-        return ((samples + 1) * FRAMES_HZ - 1) // self.sample_rate_hz

@@ -16,14 +16,21 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from sssm.audio import NATIVE_RATES_HZ, Samples
-from sssm.detector import FRAMES_HZ
-from sssm.engines.engine import Logits, Run, Scores, State, frames_within
+from sssm.audio import Samples
+from sssm.engines.engine import Logits, Run, Scores, State
 from sssm.engines.readings import cut
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.checksum import check
-from sssm.onnx.modes import READINGS_A_FRAME, READINGS_HZ, Matrices, reading_lengths
+from sssm.onnx.modes import Matrices, reading_lengths
 from sssm.reason import reason_of
+from sssm.timing import (
+    FRAMES_HZ,
+    NATIVE_RATES_HZ,
+    READINGS_A_FRAME,
+    READINGS_HZ,
+    frames_within,
+    is_native,
+)
 from sssm.weights import ModelFileError
 
 KEPT = 64  # calls whose arrays are kept in a thread; a live stream has two or three
@@ -62,8 +69,8 @@ class OnnxModel:
             ValueError: the rate is not one of 8 to 48 kHz.
             ModelFileError: the file hears another rate alone.
         """
-        low, high = NATIVE_RATES_HZ
-        if not low <= sample_rate_hz <= high:
+        if not is_native(sample_rate_hz):
+            low, high = NATIVE_RATES_HZ
             raise ValueError(f"rate must be {low} to {high} Hz, got {sample_rate_hz}")
         rate = self.card.sample_rate_hz
         if sample_rate_hz != rate and not (self.is_open and self.card.modes):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import onnx
 
 from sssm.cost import cost
-from sssm.detector import FRAMES_HZ, Detector
+from sssm.detector import Detector
 from sssm.model import KeywordModel
 from sssm.onnx.card import UNITS, OnnxCard
 from sssm.onnx.checksum import sealed
@@ -22,6 +22,7 @@ from sssm.onnx.model import ModelGraph, model_graph
 from sssm.onnx.sample import sample_unit
 from sssm.onnx.units import Unit, chunk_unit
 from sssm.onnx.verify import TOLERANCE, TOLERANCE_INT8, verify
+from sssm.timing import FRAMES_HZ
 from sssm.weights import ModelCard
 from sssm.whole_file import whole_file
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.onnx.graph import Graph
-from sssm.onnx.modes import FRAMES_A_BLOCK, PLANES, READINGS_A_FRAME, RESULTS, Matrices
+from sssm.onnx.modes import FRAMES_A_BLOCK, PLANES, RESULTS, Matrices
 from sssm.onnx.parts import Array
 from sssm.onnx.recurrence import unrolled
 from sssm.onnx.state import State
+from sssm.timing import READINGS_A_FRAME
 
 SUMS = PLANES * READINGS_A_FRAME
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm.timing import READINGS_A_FRAME, READINGS_HZ, end_of
+
 QUIET = 1e-9  # see `sssm.layers.filterbank`
-READINGS_A_FRAME, READINGS_HZ = 4, 400
 PLANES = 4
 RESULTS = PLANES + 2 * READINGS_A_FRAME  # of a frame: its last state, and stage 2 at each reading
 FRAMES_A_BLOCK = 8  # frames that an exported chunk hears at once, where there are so many
@@ -86,7 +87,8 @@ class Modes(NamedTuple):
 def reading_lengths(sample_rate_hz: int, frame: int = 0) -> list[int]:
     """Samples of the four readings of a frame, counted from 0."""
     first = frame * READINGS_A_FRAME
-    ends = np.arange(first, first + READINGS_A_FRAME + 1) * sample_rate_hz // READINGS_HZ
+    numbers = np.arange(first, first + READINGS_A_FRAME + 1)
+    ends = end_of(numbers, READINGS_HZ, sample_rate_hz)
     return np.diff(ends).tolist()
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sssm.detector import FRAMES_HZ
 from sssm.onnx.graph import Graph
 from sssm.onnx.parts import Array, Part
+from sssm.timing import FRAMES_HZ
 
 
 class SamplesGraph:

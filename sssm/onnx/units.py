@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sssm.detector import FRAMES_HZ
 from sssm.onnx.card import StateTensor
 from sssm.onnx.filterbank import FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.model import ModelGraph
-from sssm.onnx.modes import READINGS_HZ, reading_lengths
+from sssm.onnx.modes import reading_lengths
 from sssm.onnx.state import State, rounded
+from sssm.timing import FRAMES_HZ, READINGS_HZ
 
 BATCH = "batch"
 

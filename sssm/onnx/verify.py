@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.detector import FRAMES_HZ
 from sssm.model import KeywordModel
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.engine import open_session
+from sssm.timing import FRAMES_HZ
 
 USED_FRAMES, COMPARED_FRAMES = 48, 304  # the first make the states used; 3 s of the others count
 TOLERANCE, TOLERANCE_INT8 = 1e-5, 1e-4

@@ -19,9 +19,9 @@ import typer
 from measure import OUT, drawing, save, write
 from numpy.typing import NDArray
 
-from sssm.detector import FRAMES_HZ
 from sssm.layers.block import Block
 from sssm.layers.s4d import S4D
+from sssm.timing import FRAMES_HZ
 from sssm.weights import find_model, load_model
 
 LENGTH = 100  # elements, one second

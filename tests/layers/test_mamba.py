@@ -6,8 +6,9 @@ import torch
 from silence import check_silence
 from streaming import check_steps, check_streaming
 
-from sssm.layers.contract import FRAMES_HZ, SLOWEST_S
+from sssm.layers.contract import SLOWEST_S
 from sssm.layers.mamba import Mamba, MambaBlock
+from sssm.timing import FRAMES_HZ
 
 SLOWEST = SLOWEST_S * FRAMES_HZ  # 24 elements
 

@@ -5,10 +5,11 @@ import torch
 from streaming import leaves
 
 from sssm.layers.block import Block
-from sssm.layers.contract import FRAMES_HZ, SLOWEST_S
+from sssm.layers.contract import SLOWEST_S
 from sssm.layers.leaky import LeakyMean
 from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4d import S4D
+from sssm.timing import FRAMES_HZ
 
 H = 3
 

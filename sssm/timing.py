@@ -1,0 +1,48 @@
+"""When frames end, in samples: the arithmetic that every form of the model shares.
+
+Frames, and the readings that they are means of, are so many a second at every rate of audio.  Where
+that is no whole number of samples they take turns to be one sample longer, and never drift: number
+n = 1, 2, ... ends at floor(n rate / so many a second).
+"""
+
+from typing import Any, overload
+
+FRAMES_HZ = 100
+"""Frames a second: decisions, and elements of the layers behind the front."""
+
+READINGS_A_FRAME = 4
+READINGS_HZ = READINGS_A_FRAME * FRAMES_HZ
+"""How often the bank's energy is read; a frame is a mean of four readings."""
+
+NATIVE_RATES_HZ = (8_000, 48_000)
+"""Lowest and highest rate of audio that a model hears without a resampler."""
+
+
+def is_native(rate: float) -> bool:
+    """Whether a model hears audio at this rate as it is."""
+    low, high = NATIVE_RATES_HZ
+    return low <= rate <= high
+
+
+@overload
+def end_of(n: int, per_s: int, sample_rate_hz: int) -> int: ...
+@overload
+def end_of(n: Any, per_s: int, sample_rate_hz: int) -> Any: ...
+def end_of(n: Any, per_s: int, sample_rate_hz: int) -> Any:
+    """Samples up to the end of number n, or of each of an array, of so many a second; 0 for 0."""
+    return n * sample_rate_hz // per_s
+
+
+def ended_within(samples: int, per_s: int, sample_rate_hz: int) -> int:
+    """How many, of so many a second, end within so many samples."""
+    return ((samples + 1) * per_s - 1) // sample_rate_hz
+
+
+def frame_end(frame: int, sample_rate_hz: int) -> int:
+    """Samples up to the end of frame n = 1, 2, ...; 0 for 0."""
+    return end_of(frame, FRAMES_HZ, sample_rate_hz)
+
+
+def frames_within(samples: int, sample_rate_hz: int) -> int:
+    """Frames that end within so many samples."""
+    return ended_within(samples, FRAMES_HZ, sample_rate_hz)
