@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class Operator:
@@ -47,3 +48,10 @@ class Operator:
 def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
     """Decorator that makes a body the operator `sssm::name`."""
     return lambda body: Operator(name, body)
+
+
+def in_full(operands: tuple[Tensor | None, ...]) -> tuple[Any, ...]:
+    """The operands, in float32 where one has half the bits: loops compiled for a CPU know none."""
+    if not any(part is not None and part.dtype.itemsize == 2 for part in operands):
+        return operands
+    return tuple(None if part is None else part.float() for part in operands)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from numerics import assert_as_good_as
+from numerics import assert_as_good_as, assert_near
 
 from sssm.ops.causal_conv import causal_conv, causal_conv_reference, causal_conv_step
 from sssm.ops.causal_conv.parallel import causal_conv_parallel
@@ -41,6 +41,18 @@ def test_as_good_as_the_reference(form, length, batch, channels, width):
         strict=True,
     ):
         assert_as_good_as(found, reference, truth)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_inside(dtype):
+    halves = operands(9, dtype)
+    for found, truth in zip(
+        outcome(causal_conv, halves),
+        outcome(causal_conv_reference, [part.double() for part in halves]),
+        strict=True,
+    ):
+        assert found.dtype == dtype
+        assert_near(found.double(), truth, 1e-2, "half precision")
 
 
 @pytest.mark.parametrize("form", [*FORMS, causal_conv_reference])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from numerics import assert_as_good_as
+from numerics import assert_as_good_as, assert_near
 
 from sssm.ops.flush import TINY
 from sssm.ops.selective_scan import CHUNK, selective_scan, selective_scan_reference
@@ -65,6 +65,17 @@ def test_as_good_as_the_reference(form, length, batch, channels, states):
         strict=True,
     ):
         assert_as_good_as(found, reference, truth)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_inside(dtype):
+    halves = operands(40, dtype)
+    exact = {name: part.double() for name, part in halves.items()}
+    for found, truth in zip(
+        outcome(selective_scan, halves), outcome(selective_scan_reference, exact), strict=True
+    ):
+        assert found.dtype == dtype
+        assert_near(found.double(), truth, 1e-2, "half precision")
 
 
 @pytest.mark.parametrize("form", FORMS)

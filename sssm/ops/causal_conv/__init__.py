@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sssm.ops.causal_conv import parallel
 from sssm.ops.causal_conv.reference import causal_conv_reference, causal_conv_step
-from sssm.ops.operator import operator
+from sssm.ops.operator import in_full, operator
 
 __all__ = ["causal_conv", "causal_conv_reference", "causal_conv_step"]
 
@@ -123,7 +123,10 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, tail: Tensor) -> tuple[
         raise ValueError(f"need bias (D,); got {tuple(bias.shape)}")
     if tail.shape != (x.shape[0], weight.shape[1] - 1, x.shape[2]):
         raise ValueError(f"need tail (batch, width - 1, D); got {tuple(tail.shape)}")
-    if x.device.type in ("cpu", "cuda"):
+    if x.device.type == "cpu":
+        y, after = _conv(*in_full((x, weight, bias, tail)))
+        return y.to(x.dtype), after.to(tail.dtype)
+    if x.device.type == "cuda":
         return _conv(x, weight, bias, tail)
     with torch.autocast(x.device.type, enabled=False):
         return parallel.causal_conv_parallel(x, weight, bias, tail)

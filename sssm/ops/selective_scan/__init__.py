@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import operator
+from sssm.ops.operator import in_full, operator
 from sssm.ops.selective_scan import parallel
 from sssm.ops.selective_scan.reference import selective_scan_reference
 
@@ -176,9 +176,11 @@ def selective_scan(
     D = A.new_zeros(A.shape[0]) if D is None else D
     if x.device.type in ("cpu", "cuda"):
         operands = (x, dt, A, B, C, D, z, h0)
+        if x.device.type == "cpu":
+            operands = in_full(operands)
         wanted = [part.requires_grad for part in operands if part is not None]
         y, h, _ = _scan(*operands, leak, torch.is_grad_enabled() and any(wanted))
-        return y, h
+        return y.to(x.dtype), h.to(h0.dtype)
     with torch.autocast(x.device.type, enabled=False):
         return parallel.selective_scan_parallel(x, dt, A, B, C, D, z, h0, leak)
 
