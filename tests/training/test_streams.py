@@ -10,11 +10,13 @@ from generated_words import SAMPLE_RATE_HZ, WORDS, make_words
 from sssm.config import ModelConfig
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
+from training import augment, pools
+from training import streams as under_test
 from training.carried import detach, from_leaves, restart
 from training.corpus import Entry, Spoken, open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
-from training.streams import NOTHING, Streams, maybe
+from training.streams import NOTHING, Streams, _at_level, maybe
 from training.streams_sounds import Sound, SoundPool
 from training.word_end import FRAME, word_span
 
@@ -246,6 +248,60 @@ def test_ten_clips_a_word_are_enough(tmp_path):
     assert np.isfinite(session.samples).all()
 
 
+# Levels.
+
+
+def level_db(x: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.mean(np.square(x), axis=-1))
+
+
+def test_background_and_sounds_are_at_their_levels(streams, monkeypatch):
+    monkeypatch.setattr(pools, "QUIET", 0.0)
+    background = streams._background(20 * SAMPLE_RATE_HZ, -40.0, np.random.default_rng(0))
+    assert level_db(background) == pytest.approx(-40, abs=0.2)
+    x = np.repeat(np.array([0.5, 0.01, 0.3], np.float32), 1_000)
+    loud = _at_level(Sound(x, 1_000, 2_000, "rise"), -20.0)
+    assert level_db(loud[1_000:2_000]) == pytest.approx(-20, abs=0.01)  # of what is said
+    for name, value in (("LEVEL_DB", -20.0), ("SPREAD_DB", 0.0), ("SNR_DB", 20.0)):
+        monkeypatch.setattr(under_test, name, (value, value))
+    x = np.concatenate([streams.session(0, number).samples for number in range(10)])
+    quiet, loud = np.percentile(level_db(x.reshape(-1, FRAME)), [5, 98])
+    assert (quiet, loud) == pytest.approx((-40, -20), abs=3)
+
+
+def test_a_session_never_leaves_full_scale(streams, monkeypatch):
+    monkeypatch.setattr(under_test, "LEVEL_DB", (10.0, 10.0))
+    assert np.abs(streams.session(0, 0).samples).max() == 1
+
+
+def test_people_talk_in_the_background(corpus_of):
+    rng = np.random.default_rng(0)
+    lengths = {"speech": SAMPLE_RATE_HZ, "noise": 5 * SAMPLE_RATE_HZ}
+    rows = [
+        (Entry(source, source, "training", "", ""), rng.integers(-9_000, 9_000, length))
+        for source, length in lengths.items()
+    ]
+    corpus = corpus_of(*rows, recorded("commands", 1, "rise"))
+    recipe = replace(RECIPE, babble=1.0)
+    streams = Streams(corpus, LabelSet(("rise",), True, False), recipe, 0)
+    first, again = np.split(streams._background(2 * SAMPLE_RATE_HZ, -40.0, rng), 2)
+    np.testing.assert_array_equal(first, again)  # a sentence of a second, repeated
+
+
+@pytest.mark.parametrize("part", ["room", "low_pass", "notch", "tilt"])
+def test_each_part_of_the_system_is_heard(corpus, labels, streams, part):
+    plain = streams.session(0, 0)
+    session = Streams(corpus, labels, replace(RECIPE, **{part: 1.0}), 0).session(0, 0)
+    assert np.array_equal(session.label, plain.label)
+    assert np.abs(session.samples - plain.samples).max() > 1e-3
+    is_limited = part == "low_pass"
+    assert session.bandwidth_hz == (augment.HALF_BAND_HZ if is_limited else SAMPLE_RATE_HZ)
+    if is_limited:
+        power = np.square(np.abs(np.fft.rfft(session.samples)))
+        above = np.fft.rfftfreq(len(session.samples), 1 / SAMPLE_RATE_HZ) > 4_600
+        assert power[above].sum() < 0.02 * power.sum()
+
+
 # Steps.
 
 
@@ -257,9 +313,11 @@ def test_a_step_is_a_function_of_its_number(corpus, labels, streams):
         assert torch.equal(one, other)
 
 
-def test_ranks_and_rows_hear_different_streams(corpus, labels, streams):
-    samples = torch.cat([streams[5].samples, Streams(corpus, labels, RECIPE, 1)[5].samples])
-    assert len({row.numpy().tobytes() for row in samples}) == 6
+def test_seeds_ranks_and_rows_hear_different_streams(corpus, labels, streams):
+    others = [(RECIPE, 1), (replace(RECIPE, seed=RECIPE.seed + 1), 0)]
+    pieces = [streams[5], *(Streams(corpus, labels, recipe, rank)[5] for recipe, rank in others)]
+    samples = torch.cat([piece.samples for piece in pieces])
+    assert len({row.numpy().tobytes() for row in samples}) == 9
 
 
 def test_pieces_join_to_sessions_and_rows_start_at_different_steps(streams):
