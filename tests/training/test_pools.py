@@ -6,12 +6,15 @@ from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, Spoken
 from training.pools import (
     EDGE_S,
     FEW,
+    QUIET,
     SEAM,
+    TALKER_RMS,
     NoisePool,
     SentencePool,
     TalkPool,
     WordPool,
     as_float,
+    hiss,
     sentences_without,
     spliced,
 )
@@ -114,7 +117,18 @@ def test_noise_of_one_kind_or_none(corpus_of, rng):
         pool = NoisePool(corpus_of(only, word), 0.0)
         assert pool.exists
         assert {float(pool.draw(10, rng)[0] * 32_768) for _ in range(20)} == {value}
-    assert not NoisePool(corpus_of(word), 0.0).exists
+    nothing = NoisePool(corpus_of(word), 0.0)
+    assert not nothing.exists
+    assert all(nothing.is_quiet(rng) for _ in range(20))
+    pool = NoisePool(corpus_of(fan, word), 0.0)
+    quiet = sum(pool.is_quiet(rng) for _ in range(1_000))
+    assert quiet / 1_000 == pytest.approx(QUIET, abs=0.05)
+
+
+def test_next_to_nothing_is_zeros_or_white_noise_that_nobody_hears(rng):
+    loudest = [float(np.abs(hiss(100, rng)).max()) for _ in range(400)]
+    assert loudest.count(0) / 400 == pytest.approx(0.5, abs=0.1)
+    assert max(loudest) < 6 * 10**-3.5
 
 
 SENTENCE = ("see", "one", "tree", "house", "a")
@@ -162,6 +176,7 @@ def test_pieces_of_sentences_are_of_those_without_a_word_to_avoid(sentences, rng
         if words is None:
             kinds.add("a second")
         else:
+            assert x[0] == x[-1] == 0  # faded
             kinds.add("a word" if len(words) == 1 else "words")
             said.update(words)
             places = {100 * (SENTENCE.index(word) + 1) for word in words}
@@ -180,6 +195,13 @@ def test_a_sentence_counts_as_a_whole(sentences):
 def test_short_words_are_not_drawn_alone(sentences, rng):
     pool = SentencePool(sentences, avoid=())
     assert ["a"] not in [pool.draw(rng)[1] for _ in range(200)]
+
+
+def test_a_word_of_sentences_is_drawn_by_the_root_of_its_count(corpus_of, rng):
+    samples, words = spoken("one", *["tree"] * 16, first=1)
+    pool = SentencePool(corpus_of((entry("a", "speech"), samples), words={"a": words}), avoid=())
+    firsts = [said[0] for said in (pool.draw(rng)[1] for _ in range(1_000)) if said]
+    assert firsts.count("one") / len(firsts) == pytest.approx(0.2, abs=0.05)
 
 
 def test_without_sentences_there_is_no_pool(words):
@@ -223,6 +245,12 @@ def test_as_float_is_below_one():
     )
 
 
+def share_of(said: np.ndarray, together: np.ndarray) -> float:
+    """How much of what is heard is one sentence, wherever it starts: 1 if it is alone."""
+    spectrum = np.fft.rfft(together) * np.fft.rfft(said / said.std()).conj()
+    return abs(np.fft.irfft(spectrum)).max() / (len(said) * together.std())
+
+
 def test_many_people_are_noise_in_which_nobody_stands_out(corpus_of, rng):
     spoken = [
         (entry(f"{n}", "speech"), rng.integers(-3_000, 3_000, SAMPLE_RATE_HZ).astype(np.int16))
@@ -233,13 +261,27 @@ def test_many_people_are_noise_in_which_nobody_stands_out(corpus_of, rng):
     x = pool.draw(2 * SAMPLE_RATE_HZ, rng)
     first, second = np.split(x, 2)
     np.testing.assert_array_equal(first, second)  # a sentence of a second, repeated
-    shares = []
-    for _, said in spoken:
-        spectrum = np.fft.rfft(first) * np.fft.rfft(said / said.std()).conj()
-        shares.append(abs(np.fft.irfft(spectrum)).max() / (len(said) * first.std()))
+    shares = [share_of(said, first) for _, said in spoken]
     assert 3 <= sum(share > 0.3 for share in shares) <= 7  # who talk
     assert max(shares) < 0.65  # 1 if one was alone
     assert set(NoisePool(corpus_of(rain), 1.0).draw(10, rng) * 32_768) == {3}  # nobody to talk
+    talk = (entry("talk", "speech", word=UNKNOWN), constant(5, 2))  # may be understood
+    assert set(NoisePool(corpus_of(talk, rain), 1.0).draw(10, rng) * 32_768) == {3}
+
+
+def test_people_are_alike_in_loudness_and_start_anywhere(corpus_of, rng):
+    """Each says something in the first half of a second, with 20 dB from one to the next."""
+    said = [
+        np.pad(rng.integers(-most, most, HALF_SECOND), (0, HALF_SECOND))
+        for most in (200, 2_000, 20_000)
+    ]
+    rows = [(entry(f"{n}", "speech"), x) for n, x in enumerate(said)]
+    pool = NoisePool(corpus_of(*rows, (entry("rain", "noise"), constant(3, 2))), 1.0)
+    for _ in range(3):
+        x = pool.draw(SAMPLE_RATE_HZ, rng)
+        assert min(share_of(sentence, x) for sentence in said) > 0.4
+        assert x.std() == pytest.approx(TALKER_RMS * np.sqrt(3), rel=0.05)
+        assert x[HALF_SECOND:].any()
 
 
 def test_every_second_of_talk_is_as_likely_as_any_other(corpus_of, rng):
