@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from sssm.calibration import HIGHEST, threshold_grid
 from sssm.config import ModelConfig
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
@@ -18,8 +19,9 @@ from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.traces import Fired
 from sssm.weights import ModelCard, save_model
+from training import evaluate_stream as under_test
 from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
-from training.evaluate_stream import app
+from training.evaluate_stream import LOWEST, MOST_PER_HOUR, _chosen, _drawn_together, app
 from training.speech_commands import CORE_WORDS
 from training.stream_scoring import Negatives, Positives, _best, _spans, latency
 from training.stream_trials import (
@@ -322,7 +324,76 @@ def test_latency_of_nothing_is_none():
     assert latency([0.1, 0.2, 0.3]).median_s == pytest.approx(0.2)
 
 
+# Thresholds for a rate.
+
+
+def test_thresholds_move_three_quarters_of_the_way_to_their_mean():
+    assert _drawn_together([0, 40]) == [15, 25]
+    assert _drawn_together([7]) == [7]
+
+
+def test_thresholds_are_drawn_together_and_raised_until_they_keep_to_the_rate(monkeypatch):
+    grid, asked = threshold_grid(), []
+
+    def choose(*given):
+        asked.append(given)
+        return [0, 40]
+
+    def false_accepts(heard):  # 0.5 in each of 20 hours are allowed
+        return np.array([0, 11 if isinstance(heard, dict) and heard["b"] < grid[30] else 10])
+
+    monkeypatch.setattr(under_test, "choose", choose)
+    traces = SimpleNamespace(fired=lambda x: x, fired_alone=lambda x: x)
+    positives = SimpleNamespace(traces=traces, misses=lambda heard: np.array([3, 4]))
+    negatives = SimpleNamespace(traces=traces, hours=20.0, false_accepts=false_accepts)
+    spotter = SimpleNamespace(keywords=("a", "b"), with_settings=lambda thresholds: thresholds)
+    thresholds, facts = _chosen(spotter, positives, negatives, 0.5)
+    assert thresholds == facts["thresholds"] == {"a": grid[15], "b": grid[30]}
+    assert facts["allowed"] == 10
+    ((_, expected, misses, allowed),) = asked
+    assert expected.shape == (len(grid), 2)
+    assert misses.tolist() == [[3, 4]] * len(grid)
+    assert allowed == 10
+
+
+def test_a_curve_goes_through_sensible_thresholds_and_ends_at_a_rate(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(under_test, "curve", lambda own, count, **to: asked.append((own, to)))
+    for name in ("det_lines", "save_det", "save_errors"):
+        monkeypatch.setattr(under_test, name, lambda *_: None)
+    monkeypatch.setattr(under_test, "report", lambda positives, negatives, points, own: own)
+    spotter = SimpleNamespace(thresholds={"a": 0.001, "b": 0.5, "c": 1.0})
+    own = {"a": LOWEST, "b": 0.5, "c": HIGHEST}
+    result = under_test._measure(spotter, None, SimpleNamespace(hours=2.0), tmp_path, "")
+    assert asked == [(own, {"lowest": LOWEST, "most": 2 * MOST_PER_HOUR})]
+    assert result.items() >= own.items()
+
+
 # The command.
+
+
+def test_options_reach_the_sessions(commands_root, model, tmp_path, monkeypatch):
+    asked = []
+
+    def keywords(corpus, words, split, **options):
+        asked.append((split, options))
+
+    def negatives(corpus, transcripts, words, split, **options):
+        asked.append((split, options))
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(under_test, "KeywordSessions", keywords)
+    monkeypatch.setattr(under_test, "NegativeSessions", negatives)
+    result = evaluate(
+        "--data", commands_root, "--model", model, "--streams", 3, "--out", tmp_path,
+        "--split", "calibration", "--snr-db", 5, "--seed", 7,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "that is all"
+    assert asked == [
+        ("calibration", {"minutes": 3, "snr_db": 5, "seed": 7}),
+        ("calibration", {"seed": 7}),
+    ]
 
 
 def test_the_command_reports_figures_that_hold_together(commands_root, model, tmp_path):
@@ -375,6 +446,12 @@ def test_wrong_usage_and_what_is_missing_are_one_line(commands_root, model, tmp_
     result = evaluate(*usual, "--model", model, "--false-accepts-per-hour", 1)
     assert result.exit_code == 2
     assert "go together" in result.stderr
+    nowhere = tmp_path / "none" / "thresholds.json"
+    result = evaluate(
+        *usual, "--model", model, "--false-accepts-per-hour", 1, "--out-thresholds", nowhere
+    )
+    assert result.exit_code == 2
+    assert "is no folder" in result.stderr
     words_alone = tmp_path / "words-alone"
     left_out = shutil.ignore_patterns("_background_noise_", "noise", "words", "speech", CACHE)
     shutil.copytree(commands_root, words_alone, ignore=left_out)
