@@ -89,7 +89,7 @@ def test_decoded_once(own_root, decoded):
     ]
 
 
-@pytest.mark.parametrize("change", ["added", "removed", "replaced", "cache cut short"])
+@pytest.mark.parametrize("change", ["added", "removed", "replaced", "longer", "cache cut short"])
 def test_what_changed_is_decoded_again(own_root, decoded, change):
     open_corpus(own_root, own_words=True)
     file = own_root / "door" / "1.wav"
@@ -100,6 +100,10 @@ def test_what_changed_is_decoded_again(own_root, decoded, change):
     elif change == "replaced":  # by as many samples
         date = file.stat().st_mtime_ns + 1_000_000
         write(file, np.zeros(3_200))
+        os.utime(file, ns=(date, date))
+    elif change == "longer":  # of the same date
+        date = file.stat().st_mtime_ns
+        write(file, np.zeros(3_201))
         os.utime(file, ns=(date, date))
     else:
         audio = own_root / CACHE / "recordings.int16"
@@ -132,10 +136,16 @@ def test_an_interrupted_decode_leaves_nothing_broken(own_root, monkeypatch, befo
         np.testing.assert_array_equal(corpus[n], read_int16(own_root / entry.path))
 
 
-def test_a_kill_between_samples_and_lengths_is_no_whole_cache(own_root, decoded, monkeypatch):
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_kill_between_samples_and_lengths_is_no_whole_cache(
+    own_root, decoded, monkeypatch, restored
+):
+    """Nor once the file is again what it was when the cache was whole."""
     open_corpus(own_root, own_words=True)
-    write(own_root / "door" / "0.wav", noise(0.2, RNG))
-    os.utime(own_root / "door" / "0.wav", ns=(1, 1))
+    file = own_root / "door" / "0.wav"
+    before, date = file.read_bytes(), file.stat().st_mtime_ns
+    write(file, noise(0.2, RNG))
+    os.utime(file, ns=(1, 1))
     moves = iter([os.replace])
 
     def killed(source, target):
@@ -145,6 +155,9 @@ def test_a_kill_between_samples_and_lengths_is_no_whole_cache(own_root, decoded,
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             open_corpus(own_root, own_words=True)
+    if restored:
+        file.write_bytes(before)
+        os.utime(file, ns=(date, date))
     decoded.clear()
     open_corpus(own_root, own_words=True)
     assert len(decoded) == 7
@@ -155,15 +168,17 @@ def _killed(source, target):
 
 
 def test_what_a_kill_left_is_removed_later(own_root):
-    for name, age_s in (("unfinished-old", 7_200), ("unfinished-now", 0)):
-        path = own_root / CACHE / name / "samples"
+    """What is still written to stays, however long ago it was begun."""
+    ages_s = {"old": (7_200, 7_200), "now": (0, 0), "long": (7_200, 0)}
+    for name, (folder_s, samples_s) in ages_s.items():
+        path = own_root / CACHE / f"unfinished-{name}" / "samples"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"12")
-        date = time.time() - age_s
-        os.utime(path, (date, date))
-        os.utime(path.parent, (date, date))
+        for written, age_s in ((path, samples_s), (path.parent, folder_s)):
+            os.utime(written, (time.time() - age_s,) * 2)
     open_corpus(own_root, own_words=True)
-    assert [path.name for path in (own_root / CACHE).glob("unfinished-*")] == ["unfinished-now"]
+    left = {path.name for path in (own_root / CACHE).glob("unfinished-*")}
+    assert left == {"unfinished-now", "unfinished-long"}
 
 
 def test_any_rate_format_and_number_of_channels(tmp_path):
@@ -223,6 +238,14 @@ def test_talk_is_validated_on_few_clips_and_none_of_it_is_lost(own_root, recordi
     held_out = recordings * seconds * SAMPLE_RATE_HZ - sum(speech)
     most = 0.15 * recordings * seconds * SAMPLE_RATE_HZ + recordings
     assert sum(clips) <= held_out <= max(sum(clips), most)
+
+
+def test_clips_for_validation_are_spread_over_what_is_held_out(own_root):
+    write(own_root / "_unknown_" / "talk.wav", noise(200, RNG))
+    corpus = open_corpus(own_root, own_words=True)
+    clips = [corpus.entries[n] for n in corpus.where(source="commands", split="validation")]
+    starts = [e.start for e in clips if e.word == UNKNOWN]
+    assert np.diff(starts).tolist() == [1.5 * SAMPLE_RATE_HZ] * (TALK_HELD_OUT - 1)  # of 30 s
 
 
 def test_talk_of_a_speaker_who_is_held_out_is_not_trained_on(own_root):

@@ -66,6 +66,19 @@ def test_the_split_does_not_change_with_the_order_of_the_listing():
     assert held_out(groups) == held_out(dict(reversed(groups.items())))
 
 
+def test_no_more_is_held_out_than_its_share_and_not_by_the_order_of_names():
+    held = held_out({f"s{n:02}": Counter(door=1) for n in range(20)})
+    assert len(held) == 3 == VALIDATION_SHARE * 20
+    assert held != {"s00", "s01", "s02"}
+
+
+def test_a_word_that_few_say_is_held_out_too():
+    """Though the door's share is full before, as their names come late."""
+    groups = {f"a{n}": Counter(door=1) for n in range(38)}
+    groups |= {f"lamp{n}": Counter(door=1, lamp=1) for n in range(2)}
+    assert sum(groups[name]["lamp"] for name in held_out(groups)) == 1
+
+
 def test_noise_and_silence_are_no_words_and_unknown_is(folder):
     root = folder(
         "door/1.wav", "door/2.wav", "_unknown_/1.wav", "_unknown_/2.wav",
