@@ -32,7 +32,8 @@ BELOW = {
         "sssm.timing", "sssm.ops", "sssm.layers", "sssm.config", "sssm.audio", "sssm.model",
     },
     "sssm.onnx": {
-        "sssm.timing", "sssm.math", "sssm.layers", "sssm.audio", "sssm.reason", "sssm.whole_file",
+        "sssm.timing", "sssm.math", "sssm.ops", "sssm.layers", "sssm.audio", "sssm.reason",
+        "sssm.whole_file",
         "sssm.detector", "sssm.engines", "sssm.model", "sssm.weights", "sssm.cost",
     },
     "sssm.clip": {"sssm.timing", "sssm.audio", "sssm.engines"},

@@ -7,11 +7,11 @@ compiled on the first run after an install.
 
 import numpy as np
 
+from sssm.layers.block import NORM_EPS
 from sssm.ops.compiled import compiled
 from sssm.ops.exp2 import exp2
 from sssm.ops.flush import TINY
 
-EPS = 1e-5  # of the norm, see `sssm.layers.block.normalize`
 TILE = 4  # inputs, and rows, that one pass over the outputs takes
 
 
@@ -140,7 +140,7 @@ def _normalize(x: np.ndarray, to: np.ndarray) -> None:
     total = np.float32(0)
     for k in range(x.shape[0]):
         total += x[k] * x[k]
-    scale = np.float32(1) / np.sqrt(total / np.float32(x.shape[0]) + np.float32(EPS))
+    scale = np.float32(1) / np.sqrt(total / np.float32(x.shape[0]) + np.float32(NORM_EPS))
     for k in range(x.shape[0]):
         to[k] = x[k] * scale
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from sssm.layers.contract import StateT, StreamingLayer
 
+NORM_EPS = 1e-5
+
 
 class Block(StreamingLayer[StateT]):
     """x + dropout(glu(W silu(ssm(norm(x))))): its state is that of its state-space model.
@@ -54,4 +56,4 @@ def normalize(x: Tensor) -> Tensor:
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
     """
-    return F.rms_norm(x, x.shape[-1:], eps=1e-5)
+    return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sssm.layers.block import drop_channels, normalize
 from sssm.layers.contract import StreamingLayer, derived
+from sssm.math.s4d import s4d_real
 from sssm.ops.causal_conv import causal_conv, causal_conv_step
 from sssm.ops.selective_scan import selective_scan
 from sssm.ops.state_update import state_update
@@ -63,7 +64,8 @@ class Mamba(StreamingLayer[MambaState]):
         self.conv = nn.Conv1d(D, D, WIDTH, groups=D)
         self.select = nn.Linear(D, rank + 2 * state_size, bias=False)
         self.step_size = nn.Linear(rank, D)
-        self.log_decay = nn.Parameter(torch.arange(1.0, state_size + 1).log().repeat(D, 1))
+        A = s4d_real(state_size).real.to(torch.get_default_dtype())
+        self.log_decay = nn.Parameter((-A).log().repeat(D, 1))
         self.D = nn.Parameter(torch.ones(D))
         self.leave = nn.Linear(D, channels, bias=False)
         dt = torch.empty(D).uniform_(math.log(dt_min), math.log(dt_max)).exp()

@@ -13,9 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from sssm.layers.block import NORM_EPS
+from sssm.ops.flush import TINY
+
 OLDEST_OPSET, NEWEST_OPSET = 17, 23
-TINY = 1e-18  # below it a state's number is silence, see `sssm.ops.flush`
-NORM_EPS = 1e-5  # see `sssm.layers.block.normalize`
 
 Dims = Sequence[int | str]
 

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sssm.onnx.graph import TINY, Graph
+from sssm.onnx.graph import Graph
 from sssm.onnx.parts import Array, Mix
 from sssm.onnx.recurrence import Recurrence
 from sssm.onnx.state import State
+from sssm.ops.flush import TINY
 
 
 class S4DBlock(NamedTuple):

@@ -52,7 +52,8 @@ def _take(page: Any, out: Path, name: str, files: list[str]) -> None:
     page.get_by_role("tab", name="Files").click()
     page.locator("input[type=file]").first.set_input_files(files)
     page.locator("sssm-recording .sssm-lanes").nth(1).wait_for()
-    wait_for(lambda: page.evaluate("document.querySelectorAll('.sssm-wave')[1].width > 300"))
+    wave = page.locator("sssm-recording .sssm-wave").nth(1)
+    wait_for(lambda: wave.evaluate("canvas => canvas.width > 300"))
     page.wait_for_timeout(300)  # for the animation of Gradio's own progress to fade
     _picture(page, out / f"files-{name}.png")
     page.get_by_role("tab", name="Model").click()
