@@ -31,7 +31,10 @@ def classify(
         ),
     ],
     model: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="A shipped model, or a model file.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE", help="A shipped model, a model file, or some joined by +."
+        ),
     ] = "s4",
     top: Annotated[
         int, typer.Option(min=1, metavar="K", help="Labels to print for each file.")
@@ -41,11 +44,12 @@ def classify(
     ] = False,
 ) -> None:
     """Name the word in each recording."""
-    from sssm.live import find_live
+    from sssm.live import find_live, members_of
     from sssm.weights import ModelFileError
 
     try:
-        find_live(model)
+        for name in members_of(model):
+            find_live(name)
         files, unlisted = listed(paths)
         for failure in unlisted:
             tell(failure)

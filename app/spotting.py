@@ -10,7 +10,10 @@ from app.terminal import WRONG_USAGE, tell
 if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
 
-Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A shipped model, or a model file.")]
+Model = Annotated[
+    str,
+    typer.Option(metavar="NAME|FILE", help="A shipped model, a model file, or some joined by +."),
+]
 Threshold = Annotated[
     list[str] | None,
     typer.Option(

@@ -52,7 +52,7 @@ class Classifier:
 
     @classmethod
     def load(cls, name_or_file: str | os.PathLike[str]) -> Self:
-        """The shipped model of that name, or the model in that file.
+        """The shipped model of that name, the model in that file, or several, joined by `+`.
 
         Raises:
             ModelFileError: there is neither, the file is damaged, or it needs the extra `torch`.

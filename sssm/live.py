@@ -6,14 +6,17 @@ or more for long recordings and many streams: who has the extra may hand in the 
 """
 
 import functools
+import hashlib
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sssm.audio import AudioError, AudioFile
 from sssm.engines import engine_for
 from sssm.engines.engine import Engine
+from sssm.engines.mean import MeanEngine
 from sssm.weights import (
     ModelCard,
     ModelFileError,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from sssm.onnx.card import OnnxCard
 
 ONNX = ".onnx"
+JOIN = "+"  # between the names of models that listen as one
 KEPT_RATES = 8  # engines of so many rates: a folder may hold recordings at any number of them
 T = TypeVar("T")
 
@@ -46,11 +50,24 @@ class LiveModel(NamedTuple):
     clip_offset: tuple[float, ...]
 
 
+class EnsembleCard(NamedTuple):
+    """What models that listen as one say of themselves.
+
+    Attributes:
+        labels, detector: which all of them have.
+        thresholds: the means of theirs, in logit.
+    """
+
+    labels: tuple[str, ...]
+    detector: Mapping[str, Any]
+    thresholds: Mapping[str, float]
+
+
 class Loaded(NamedTuple):
-    """What a file holds."""
+    """What a file holds, or some files together."""
 
     model: LiveModel
-    card: "ModelCard | OnnxCard"
+    card: "ModelCard | OnnxCard | EnsembleCard"
     fingerprint: str
 
 
@@ -89,12 +106,28 @@ def describe(path: Path) -> tuple["ModelCard | OnnxCard", Mapping[str, int]]:
     return card, cost(network)._asdict()
 
 
-def load_live(name_or_file: str | os.PathLike[str]) -> Loaded:
-    """The shipped model of that name, or the model in that file.
+def members_of(names: str | os.PathLike[str]) -> list[str]:
+    """Names or files of the models that listen as one, joined by `+`; of a file that is there, it.
+
+    >>> members_of("s4+mamba")
+    ['s4', 'mamba']
+    """
+    name = os.fspath(names)
+    return [name] if Path(name).is_file() else name.split(JOIN)
+
+
+def load_live(names: str | os.PathLike[str]) -> Loaded:
+    """The shipped model of that name, the model in that file, or several, joined by `+`, as one.
 
     Raises:
-        ModelFileError: there is neither, the file is damaged, or it needs the extra `torch`.
+        ModelFileError: there is no such model, a file is damaged, or needs the extra `torch`, or
+            models joined have not the same labels, or not the same detector.
     """
+    loaded = [_load(name) for name in members_of(names)]
+    return loaded[0] if len(loaded) == 1 else _ensemble(os.fspath(names), loaded)
+
+
+def _load(name_or_file: str) -> Loaded:
     path = find_live(name_or_file)
     if path.suffix != ONNX:
         network, card = load_model(path)
@@ -104,6 +137,39 @@ def load_live(name_or_file: str | os.PathLike[str]) -> Loaded:
     exported = OnnxModel(path)
     model = LiveModel(_kept(exported.at_rate), exported.card.labels, exported.card.clip_offset)
     return Loaded(model, exported.card, exported.card.model)
+
+
+def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
+    cards = [member.card for member in loaded]
+    for card in cards[1:]:
+        for what in ("labels", "detector"):
+            if getattr(card, what) != getattr(cards[0], what):
+                raise ModelFileError(f"{names}: other {what}, so they cannot listen as one")
+    models = [member.model for member in loaded]
+    offsets = zip(*(model.clip_offset for model in models), strict=True)
+
+    def engine_at(sample_rate_hz: int) -> Engine:
+        return MeanEngine([model.engine_at(sample_rate_hz) for model in models])
+
+    model = LiveModel(
+        _kept(engine_at), models[0].labels, tuple(sum(of) / len(models) for of in offsets)
+    )
+    thresholds = {
+        keyword: _mean_in_logit([card.thresholds[keyword] for card in cards])
+        for keyword in cards[0].thresholds
+        if all(keyword in card.thresholds for card in cards)
+    }
+    together = EnsembleCard(cards[0].labels, cards[0].detector, thresholds)
+    name = hashlib.sha256(JOIN.join(member.fingerprint for member in loaded).encode())
+    return Loaded(model, together, name.hexdigest()[:16])
+
+
+def _mean_in_logit(probabilities: Sequence[float]) -> float:
+    """1, which has no logit, stays."""
+    if max(probabilities) == 1:
+        return 1.0
+    logits = [math.log(p / (1 - p)) for p in probabilities]
+    return 1 / (1 + math.exp(-sum(logits) / len(logits)))
 
 
 def live(network: "KeywordModel") -> LiveModel:

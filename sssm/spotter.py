@@ -15,7 +15,7 @@ from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import Detector
 from sssm.engines.engine import Engine
-from sssm.live import LiveModel, load_live
+from sssm.live import EnsembleCard, LiveModel, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
@@ -38,7 +38,7 @@ class KeywordSpotter:
     def __init__(
         self,
         model: LiveModel,
-        card: "ModelCard | OnnxCard",
+        card: "ModelCard | OnnxCard | EnsembleCard",
         detector: Detector,
         *,
         fingerprint: str,
@@ -55,11 +55,11 @@ class KeywordSpotter:
         name_or_file: str | os.PathLike[str],
         thresholds: Mapping[str, float] | None = None,
     ) -> Self:
-        """The shipped model of that name, or the model in that file.
+        """The shipped model of that name, the model in that file, or several as one.
 
         Args:
             name_or_file: "s4", or a path.  A shipped name and an .onnx file run on onnxruntime, a
-                .safetensors file on torch, see `sssm.live`.
+                .safetensors file on torch, see `sssm.live`.  "s4+mamba" is the mean of both.
             thresholds: keyword -> score from which it counts as heard, instead of the model's.
 
         Raises:

@@ -18,6 +18,7 @@ import typer
 from sssm import thresholds as thresholds_file
 from sssm.calibration import HIGHEST, choose, curve, expected_counts, settle, threshold_grid
 from sssm.det import save_det
+from sssm.live import JOIN, members_of
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.weights import find_model
@@ -46,7 +47,9 @@ class Split(StrEnum):
 @app.command()
 def evaluate_stream(
     data: Annotated[Path, typer.Option(help="Folder that training reads.")],
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="A shipped model, or a file.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A shipped model, a file, or some joined by +.")
+    ],
     split: Annotated[
         Split,
         typer.Option(
@@ -83,7 +86,8 @@ def evaluate_stream(
     if out_thresholds is not None and not out_thresholds.parent.is_dir():
         raise typer.BadParameter(f"{out_thresholds.parent} is no folder")
     try:
-        spotter = KeywordSpotter.load(find_model(model))
+        files = [str(find_model(name)) for name in members_of(model)]
+        spotter = KeywordSpotter.load(JOIN.join(files))
         if thresholds is not None:
             chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
             spotter = spotter.with_settings(thresholds=chosen)
