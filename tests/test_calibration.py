@@ -17,6 +17,7 @@ from sssm.calibration import (
     settle,
     shifted,
     threshold_grid,
+    thresholds_within,
 )
 from sssm.det import save_det, save_rates
 from sssm.detector import Detector
@@ -274,6 +275,30 @@ def test_what_is_allowed_goes_where_it_saves_most_misses():
     assert choose(FINE, columns(fire, fire), columns(missed, 10 * missed), 1e6)[1] < 5
 
 
+def test_thresholds_within_heed_misses_and_count_all_keywords_together():
+    fire = np.rint(3_000 * np.exp(2 * (PLACES[0] - PLACES))).astype(int)
+    missed = np.linspace(0, 20, len(FINE)).astype(int)
+
+    for together in (1, 2):  # times as many as the keywords alone
+
+        def count(thresholds, together=together):
+            return together * np.array([fire[FINE.index(x)] for x in thresholds.values()])
+
+        chosen = thresholds_within(
+            ("few", "many"), FINE, columns(fire, fire), columns(missed, 10 * missed), count, 40
+        )
+        assert chosen["many"] < chosen["few"]
+        assert count(chosen).sum() <= 40
+
+
+def test_thresholds_within_expect_more_than_was_seen():
+    """None was seen from the fourth on, which is luck where thirty were at the third."""
+    seen = np.zeros((len(FINE), 1), int)
+    seen[:3] = 30
+    chosen = thresholds_within(("yes",), FINE, seen, None, lambda _: np.array([0]), 1)
+    assert chosen["yes"] > FINE[5]
+
+
 def test_a_threshold_keeps_away_from_the_edge_of_what_it_finds():
     """Thresholds below 0.5 find all, and nothing fires: the highest of them would be luck."""
     missed = (np.array(FINE) > 0.5).astype(int)
@@ -297,6 +322,11 @@ def test_thresholds_rise_until_all_keywords_together_keep_to_it():
 def test_thresholds_stop_at_the_highest():
     settled = settle(("yes",), GRID, [0], lambda _: np.array([7]), 1)
     assert settled == {"yes": 0.8}
+    # The one with the most false accepts is there already: the other has to rise.
+    settled = settle(
+        ("yes", "no"), GRID, [3, 0], lambda x: np.array([5, 3 * int(x["no"] < 0.6)]), 5
+    )
+    assert settled == {"yes": 0.8, "no": 0.6}
 
 
 def test_a_curve_goes_from_few_false_accepts_to_many_and_stops():

@@ -1,4 +1,5 @@
 import ast
+import itertools
 import math
 from pathlib import Path
 
@@ -130,6 +131,28 @@ def test_any_chunking_and_any_row_gives_the_same_detections(seed, cuts, loudest,
     for row in range(3):
         alone, _ = detector.run(scores[row : row + 1], detector.init_state(1))
         assert [event for _, event in alone] == [event for r, event in whole if r == row]
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("caution", [0, 2])
+def test_one_stream_frame_by_frame_is_the_whole(rows, caution):
+    """As any other cut is, with something said again after a silence."""
+    detector = Detector(
+        labels=LABELS, min_frames=2, refractory=4, smoothing=0.3, thresholds={"yes": 0.5},
+        caution=caution,
+    )  # fmt: skip
+    for seed, loudest in itertools.product(range(10), (1.0, 0.6, 0.2)):
+        random = np.random.default_rng(seed)
+        said = np.repeat(loudest * random.random((rows, 12, len(LABELS))), 5, axis=1)
+        scores = np.concatenate([said, 0 * said[:, :20], said], axis=1)
+        whole, last = detector.run(scores, detector.init_state(rows))
+        for cuts in (range(140), range(7, 140, 7), sorted(random.integers(0, 140, 40))):
+            state, found = detector.init_state(rows), []
+            for piece in np.split(scores, cuts, axis=1):
+                events, state = detector.run(piece, state)
+                found += events
+            assert found == whole
+            assert all(map(np.array_equal, state, last))
 
 
 def test_a_score_at_its_threshold_fires_where_the_release_is_the_threshold():

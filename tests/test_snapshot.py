@@ -74,6 +74,15 @@ def test_a_resampler_goes_on_from_its_state(rate):
         np.testing.assert_allclose(y[:shared], expected[:shared], atol=2e-5)
 
 
+@pytest.mark.parametrize("rate", RESAMPLED)
+def test_a_resampler_forgets(rate):
+    resampler, x = Resampler(rate, 16_000), chirps(1.0, rate)
+    for _ in range(8):
+        for part in np.array_split(x, 10):
+            resampler.push(part)
+        assert resampler.state.tail.size < 1.2 * rate
+
+
 def test_a_resampled_stream_goes_on(spotter):
     x = chirps(2.0, 96_000)
     expected = spotter.stream(96_000).push_scores(x)

@@ -76,8 +76,9 @@ def heard(detector: Detector, scores: np.ndarray) -> list[str]:
     return [event.keyword for _, event in events]
 
 
-def test_a_word_of_a_sentence_is_no_command():
-    detector = Detector(labels=LABELS, thresholds={"yes": 0.7, "no": 0.7}, caution=2)
+@pytest.mark.parametrize("caution", [1, 2])
+def test_a_word_of_a_sentence_is_no_command(caution):
+    detector = Detector(labels=LABELS, thresholds={"yes": 0.7, "no": 0.7}, caution=caution)
     alone = said(("", 1), ("yes", 0.3), ("", 1))
     after_a_word = said(("", 1), ("_unknown_", 0.3), ("", 0.3), ("yes", 0.3), ("", 1))
     amid = said(("_unknown_", 2), ("yes", 0.3), ("_unknown_", 1))
