@@ -94,6 +94,7 @@ def test_reset_is_of_some_rows(spotter):
 
 def test_rows_move_between_batches_and_streams(spotter):
     x = sounds(22_050, 1.0)
+    x[4, 10] = np.nan
     batch, stream = spotter.batch(SIZE, 22_050), spotter.stream(22_050)
     batch.push(x[:, :5_000])
     stream.push(x[4, :5_000])
@@ -104,6 +105,8 @@ def test_rows_move_between_batches_and_streams(spotter):
     other = spotter.batch(2, 22_050)
     other.push(x[:2, :3_333])
     other.restore(1, batch.snapshot(4))
+    assert other.time_s.tolist() == [3_333 / 22_050, 5_000 / 22_050]
+    assert [other.health(0), other.health(1)] == [Health(), Health(replaced_samples=1)]
     scores = other.push_scores(np.stack([x[0], x[4]])[:, 5_000:])
     np.testing.assert_allclose(scores[1], expected, atol=1e-6)
 
@@ -119,6 +122,16 @@ def test_health_is_of_each_row(spotter):
     assert spotter.restore(batch.snapshot(1)).health == Health(replaced_samples=10)
     batch.reset(1)
     assert batch.health(1) == Health()
+
+
+def test_health_adds_up(spotter):
+    x = chirps(0.05, 16_000) + np.float32(1e-6)
+    x[[10, 300]], x[500], x[[20, 600]] = np.nan, 1.0, 0
+    batch, stream = spotter.batch(2), spotter.stream()
+    for part in np.split(x, [200, 400]):
+        batch.push(np.stack([part, part]))
+        stream.push(part)
+    assert batch.health(1) == stream.health == Health(2, 1, 2)
 
 
 def test_int16_rows(spotter):

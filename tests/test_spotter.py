@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sounds import chirps, fake_detections, pieces, sensitive
 
 from sssm import KeywordSpotter
-from sssm.hearing import Health
+from sssm.hearing import Health, mono, rows_of_mono
 from sssm.weights import ModelFileError, load_model, save_model
 
 NATIVE = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000]
@@ -128,6 +128,8 @@ def test_before_the_first_decision_scores_are_uniform(spotter):
     np.testing.assert_array_equal(stream.scores, np.full(4, 0.25, np.float32))
     stream.scores[:] = 9  # a copy
     assert stream.scores[0] == 0.25
+    stream.smoothed[:] = 9
+    assert stream.smoothed.tolist() == [0, 0]
 
 
 def test_reset_is_a_new_stream(spotter):
@@ -148,10 +150,12 @@ def test_types_and_channels(spotter):
     other = -as_float / 3
     for same in (
         x,
+        x.astype(">i2"),
         as_float.astype(np.float64),
         as_float.tolist(),
         x[:, None],
         np.stack([x, x], axis=1),
+        np.repeat(x[:, None], 64, axis=1),
         np.asfortranarray(np.stack([as_float + other, as_float - other], axis=1)),
     ):
         np.testing.assert_allclose(spotter.stream().push_scores(same), expected, atol=1e-4)
@@ -164,6 +168,7 @@ def test_types_and_channels(spotter):
         (np.float32(0.5), r"got \(\)"),
         (np.zeros((5, 0), np.float32), r"got \(5, 0\)"),
         (np.zeros((1, 160), np.float32), r"channels\), got \(1, 160\)"),
+        (np.zeros((5, 65), np.float32), r"got \(5, 65\)"),
         (np.zeros(5, np.int32), "int16 or floats .*, got int32"),
         (np.zeros(5, np.uint8), "got uint8"),
         (np.zeros(5, np.complex64), "got complex64"),
@@ -200,6 +205,14 @@ def test_health_counts_and_nothing_is_poisoned(spotter):
     integers = spotter.stream()
     integers.push(np.array([32_767, -32_768, 0, 5], np.int16))
     assert integers.health == Health(0, 2, 1)
+
+
+def test_one_sample_among_quiet_ones_is_counted():
+    x = np.full(100, 1e-3, np.float32)
+    x[5] = 32_767 / 32_768
+    assert mono(x)[1] == Health(clipped_samples=1)
+    assert rows_of_mono(x[None], 1)[1].tolist() == [[0], [1], [0]]
+    assert mono([0, 0.1, 0.1])[1] == Health(silent_samples=1)
 
 
 def test_two_streams_of_one_spotter_do_not_hear_one_another(spotter):
@@ -283,6 +296,10 @@ def test_the_name_is_found_without_torch():
         "from sssm import KeywordSpotter; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_refractory_time_is_rounded_to_frames(spotter):
+    assert spotter.with_settings(refractory_s=0.29).detector.refractory == 29
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 20_000.0])
