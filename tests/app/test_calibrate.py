@@ -1,5 +1,7 @@
 import json
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,13 +9,16 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from app.calibrate import _Recordings
+from app.calibrate import _choose, _of_keywords, _Recordings, _report
 from app.cli import cli
+from sssm.calibration import HIGHEST
 from sssm.config import ModelConfig
+from sssm.intervals import poisson_interval
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
-from sssm.weights import ModelCard, save_model
+from sssm.traces import Fired
+from sssm.weights import ModelCard, load_model, save_model
 
 RATE = 16_000
 
@@ -149,6 +154,57 @@ def test_a_word_at_the_very_end_counts_and_the_silence_after_it_is_no_time(cut_w
     assert heard.hours == 0.57 / 3_600
 
 
+def test_another_keyword_or_half_a_recording_is_no_word_heard(nervous_model, noises, tmp_path):
+    heard = _Recordings(KeywordSpotter.load(nervous_model))
+    heard.said = {0: "yes"}
+    assert heard.misses([Fired(0, 9, "no")]).tolist() == [1, 0]
+    assert heard.misses([Fired(0, 9, "yes")]).tolist() == [0, 0]
+    heard.said = {}
+    data = (noises / "a.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    heard.listen([(str(tmp_path / "cut.wav"), "yes")])
+    assert heard.said == {}
+    assert "damaged after 6.00 s" in heard.failures[0]
+
+
+def test_what_is_false_is_counted_where_no_word_is_said(noises):
+    """And misses where one is: of three words that high thresholds hear, none has to be missed."""
+    heard = _Recordings(KeywordSpotter.load("s4"))
+    left = str(Path(__file__).parents[1] / "clips" / "left.flac")
+    heard.listen([(str(noises / "a.wav"), None), *[(left, "left")] * 3])
+    chosen = _choose(heard, 1 / heard.hours)
+    assert chosen["left"] > 0.9
+    assert heard.count(chosen)[1].sum() == 0
+
+
+def test_a_space_in_a_keyword_may_be_another_sign_in_its_folder(tmp_path):
+    spotter = SimpleNamespace(keywords=("hey you",))
+    heard = SimpleNamespace(spotter=spotter, failures=[])
+    for name in ("hey you", "hey_you"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "hey_you/1.wav").touch()
+    assert _of_keywords(str(tmp_path), heard) == [(str(tmp_path / "hey_you/1.wav"), "hey you")]
+    assert heard.failures == [f"{tmp_path / 'hey you'}: no audio in this folder"]
+
+
+def test_more_than_allowed_at_the_highest_thresholds_is_told(
+    nervous_model, noises, tmp_path, capsys
+):
+    """Of a model that is sure all the time, so that it fires once in each recording."""
+    model, card = load_model(nervous_model)
+    with torch.no_grad():
+        model.head.bias[0] += 99
+    save_model(tmp_path / "sure.safetensors", model, card)
+    heard = _Recordings(KeywordSpotter.load(tmp_path / "sure.safetensors"))
+    heard.listen([(str(noises / name), None) for name in ("a.wav", "deep/b.flac")])
+    _report(heard, {"yes": HIGHEST, "no": HIGHEST}, 0)
+    out, err = capsys.readouterr()
+    assert "even at the highest thresholds there are more than 0 an hour" in err
+    low, high = (count * 150 for count in poisson_interval(2))  # in 24 s
+    said = f"heard 0.01 h: 300.00 false accepts an hour (95% interval {low:.2f} to {high:.2f})"
+    assert said in out
+
+
 def test_a_cut_file_and_one_of_a_rate_that_the_model_cannot_hear_are_told(
     noises, fixed_rate_model, tmp_path
 ):
@@ -176,6 +232,7 @@ def test_where_nothing_is_heard_no_thresholds_are_written(calibrate, tmp_path, m
     result = calibrate("--negatives", folder, "--out", out)
     assert result.exit_code == 1
     assert "no thresholds were chosen" in result.stderr
+    assert ("no audio in this folder" in result.stderr) == (make == "empty")
     assert not out.exists()
     assert "Traceback" not in result.output
 
@@ -196,6 +253,8 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     result = calibrate("--negatives", noises, "--out", tmp_path / "t.png")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert "the curve is drawn there" in result.stderr
+    result = calibrate("--negatives", noises, "--positives", nowhere, "--out", tmp_path / "t.json")
+    assert (result.exit_code, result.stderr) == (2, f"{nowhere}: no such folder\n")
     result = calibrate("--negatives", noises, "--out", tmp_path / "t", "--model", "none-such")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
@@ -225,6 +284,11 @@ def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_mode
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr == f"{out}: is read here too, and would be written over\n"
         assert out.read_bytes() == before
+    picture = tmp_path / "noise.png"
+    picture.write_bytes((noises / "a.wav").read_bytes())
+    (tmp_path / "noise.json").touch()
+    result = calibrate("--negatives", picture, "--out", tmp_path / "noise.json")
+    assert result.stderr == f"{picture}: is read here too, and would be written over\n"
 
 
 def test_a_file_that_cannot_be_written_is_told(calibrate, noises, tmp_path, monkeypatch):
