@@ -1,5 +1,7 @@
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import app.record
 from app.cli import cli
 from app.sources import Piece
 from app.takes import CONTEXT_S, SETTLE_S, PieceCutter, WordFinder
+from sssm.labels import WORDLESS
 from training.corpus import open_corpus
 
 RATE_HZ = 16_000
@@ -105,6 +108,43 @@ def test_a_pause_as_in_stop_does_not_end_a_word():
     assert take.word_s == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_word_at_the_very_start_is_a_take():
+    (take,) = takes_of(np.concatenate([noise(0.1), word(), noise(0.8)]))
+    assert len(take.samples) == pytest.approx((0.5 + CONTEXT_S) * RATE_HZ, abs=700)
+
+
+def test_a_soft_beginning_belongs_to_a_word():
+    soft = noise(0.2, 3e-4 * 10 ** (11.5 / 20))
+    (take,) = takes_of(np.concatenate([noise(0.8), soft, word(), noise(0.8)]))
+    assert take.word_s == pytest.approx(0.6, abs=0.06)
+    assert len(take.samples) == pytest.approx((0.6 + 2 * CONTEXT_S) * RATE_HZ, abs=1_000)
+
+
+def test_what_a_hall_adds_does_not():
+    """Far above the noise, and far below the word."""
+    hall = 0.9 * 10 ** (-42 / 20) * np.sin(0.3 * np.arange(1.5 * RATE_HZ, dtype=np.float32))
+    x = np.concatenate([noise(0.8, 1e-5), word(level=0.9), hall, noise(0.8, 1e-5)])
+    assert takes_of(x)[0].word_s == pytest.approx(0.4, abs=0.06)
+
+
+def test_each_of_two_near_words_has_what_is_around_it():
+    takes = takes_of(np.concatenate([noise(0.8), word(), noise(0.47), word(), noise(0.8)]))
+    assert [round(len(take.samples) / RATE_HZ, 1) for take in takes] == [0.9, 0.9]
+
+
+def test_a_click_and_a_breath_are_no_words():
+    assert takes_of(np.concatenate([noise(0.8, 1e-3), noise(0.01, 0.0085), noise(1, 1e-3)])) == []
+    silence = np.zeros(RATE_HZ, np.float32)
+    assert takes_of(np.concatenate([silence, word(level=0.0035), silence])) == []
+
+
+@pytest.mark.parametrize(("samples", "fault"), [(2, ""), (3, "clipped")])
+def test_two_samples_may_clip(samples, fault):
+    x = word(level=0.5)
+    x[2_000 : 2_000 + samples] = 1.0
+    assert takes_of(sound(x))[0].fault.split(":")[0] == fault
+
+
 def test_a_word_at_the_very_end_is_a_take():
     (take,) = takes_of(np.concatenate([noise(0.8), word()]))
     assert take.fault == ""
@@ -129,6 +169,15 @@ def test_steady_noise_becomes_the_noise():
     faults = [take.fault for take in takes_of(x)]
     assert faults[-1] == ""
     assert len(faults) <= 3
+    soft = [noise(0.5), noise(8.0, 1.2e-3), word(level=0.05), noise(1.0, 1.2e-3)]
+    (take,) = takes_of(np.concatenate(soft))
+    assert take.word_s == pytest.approx(0.4, abs=0.05)
+
+
+def test_memory_does_not_grow_while_nothing_is_said():
+    finder = WordFinder(RATE_HZ)
+    finder.hear(noise(10.0))
+    assert len(finder._frames) <= 100
 
 
 def test_nothing_heard_is_said_after_a_while():
@@ -136,6 +185,10 @@ def test_nothing_heard_is_said_after_a_while():
     assert take.fault == "nothing heard"
     (take,) = takes_of(np.zeros(RATE_HZ * 3 // 2, np.float32), patience_s=1.0)
     assert take.fault == "only zeros: is the microphone muted?"
+    muted = np.concatenate([noise(1.2), np.zeros(round(2.3 * RATE_HZ), np.float32)])
+    assert [take.fault[:4] for take in takes_of(muted, patience_s=1.0)] == ["noth", "noth", "only"]
+    (take,) = takes_of(np.concatenate([noise(0.8), word(), noise(1.1)]), patience_s=1.0)
+    assert take.fault == ""
 
 
 def test_noise_is_measured_before_a_word_is_waited_for():
@@ -264,6 +317,62 @@ def test_too_many_bad_takes_end_it(folder, monkeypatch):
     assert result.stderr.count("once more: nothing heard") == 2
 
 
+def test_only_bad_takes_in_a_row_are_too_many(folder, monkeypatch):
+    monkeypatch.setattr(app.record, "MOST_FAULTS", 2)
+    bad = word(level=0.009)
+    live(monkeypatch, sound(bad, word(), bad, word()))
+    assert run("hello", "words", "--takes", 2).exit_code == 0
+    live(monkeypatch, sound(word(), bad, bad, word()))
+    assert run("hello", "more", "--takes", 3).exit_code == 1
+    assert os.listdir("more/hello") == ["0001.wav"]
+
+
+def test_a_file_may_be_silent_for_long(folder):
+    soundfile.write("one.wav", np.concatenate([noise(6.0), word(), noise(0.8)]), RATE_HZ)
+    result = run("hello", "words", "--input", "one.wav")
+    assert result.stderr == "1 of 10 takes of 'hello' in words/hello\n"
+
+
+def test_a_reader_that_leaves_ends_it_in_silence(folder):
+    soundfile.write("noise.wav", noise(2.0), RATE_HZ)
+    reader, out = os.pipe()
+    os.close(reader)
+    arguments = ["record", "hello", "words", "--input", "noise.wav"]
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments], stdout=out, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    os.close(out)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+class Changing(Live):
+    """A microphone of pieces that each have a rate."""
+
+    def __init__(self, *pieces: tuple[int, Piece]):
+        self._pieces = list(pieces)
+
+    def read(self):
+        if not self._pieces:
+            return None
+        self.sample_rate_hz, piece = self._pieces.pop(0)
+        return piece
+
+
+def test_a_microphone_that_comes_back_at_another_rate(folder, monkeypatch):
+    """It was lost amid a word, which is said again."""
+    first = np.concatenate([noise(SETTLE_S + 0.5), word()[:3_000]])
+    parts = [noise(SETTLE_S + 0.6, rate=48_000), word(rate=48_000), noise(0.8, rate=48_000)]
+    back = Piece(np.concatenate(parts), fresh=True, notes=("it is back",), overflows=1)
+    source = Changing((RATE_HZ, Piece(first)), (48_000, back))
+    monkeypatch.setattr(app.record, "open_source", lambda *_, **__: source)
+    notes = run("hello", "words", "--takes", 1).stderr.splitlines()
+    assert {"it is back", "overflow: some sound was lost"} < set(notes)
+    info = soundfile.info("words/hello/0001.wav")
+    assert info.samplerate == 48_000
+    assert info.duration == pytest.approx(0.4 + 2 * CONTEXT_S, abs=0.1)
+
+
 def test_ctrl_c_keeps_the_takes(folder, monkeypatch):
     live(monkeypatch, sound(word()), interrupt=True)
     result = run("hello", "words")
@@ -272,13 +381,14 @@ def test_ctrl_c_keeps_the_takes(folder, monkeypatch):
     assert result.stderr.endswith("1 of 10 takes of 'hello' in words/hello\n")
 
 
-def test_noise_is_asked_for_as_such(folder, monkeypatch):
+@pytest.mark.parametrize("name", WORDLESS)
+def test_noise_is_asked_for_as_such(folder, monkeypatch, name):
     monkeypatch.setattr(app.record, "PIECE_S", 1.0)
     live(monkeypatch, noise(3.0))
-    result = run("_background_noise_", "words", "--takes", 2)
+    result = run(name, "words", "--takes", 2)
     assert result.exit_code == 0
     assert "take 1 of 2: 1 s of whatever is to be heard, but no word" in result.stderr
-    assert soundfile.info("words/_background_noise_/0002.wav").duration == 1.0
+    assert soundfile.info(f"words/{name}/0002.wav").duration == 1.0
 
 
 def test_minutes_of_talk_are_pieces_that_training_takes_for_talk(folder):
