@@ -20,10 +20,12 @@ from sounds import chirps
 from typer.testing import CliRunner, Result
 
 import app.pool
+import app.scan
 from app.cli import cli
 from app.event_file import Event, EventFile
 from app.events import Heard, events
 from app.pool import InOrder, arrivals
+from app.scan import _first_ctrl_c_waits
 from sssm import KeywordSpotter
 from sssm.audio import AudioError
 from sssm.thresholds import write_thresholds
@@ -299,6 +301,11 @@ def test_what_is_read_is_not_written_over(folder, model, spotter):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "t.json: is read here too, and would be written over\n"
     assert Path("t.json").read_bytes() == before
+    Path("mine.safetensors").write_bytes(model.read_bytes())
+    os.symlink("mine.safetensors", "model.json")
+    result = scan(Path("mine.safetensors"), "in", "--out", "model.json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "model.json: is read here too, and would be written over\n"
 
 
 @pytest.mark.parametrize(
@@ -364,6 +371,35 @@ def test_a_disk_that_fills_up_keeps_the_events_before(tmp_path, name):
     file.close()
     assert written > 3
     assert read(path) == [event._asdict()] * written
+
+
+def test_a_disk_that_is_full_at_once_leaves_an_empty_file(tmp_path):
+    file = EventFile(str(tmp_path / "events.json"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"(?i)file"):
+            file.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    file.close()
+    assert (tmp_path / "events.json").read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "pipe.jsonl"])
+def test_events_go_into_a_pipe(tmp_path, name):
+    path, event = tmp_path / name, Event("a.wav", "yes", 1.0, 1.5, 0.75)
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = EventFile(str(path))
+    file.start()
+    file.write(event)
+    file.close()
+    came = os.read(reader, 999)
+    os.close(reader)
+    path.unlink()
+    path.write_bytes(came)
+    assert read(str(path)) == [event._asdict()]
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
@@ -452,6 +488,27 @@ def test_ctrl_c_keeps_what_was_found_and_is_130(folder, model, monkeypatch, name
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_second_ctrl_c_interrupts():
+    with _first_ctrl_c_waits() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_process_that_died_is_a_failure(folder, model, monkeypatch):
+    def arrivals(work, files, *_):
+        yield from ((0, message) for message in work(files[0]))
+        raise BrokenExecutor
+
+    monkeypatch.setattr(app.scan, "arrivals", arrivals)
+    result = scan(model, "in/c.wav", "in/b.wav", "--json")
+    assert result.exit_code == 1
+    assert {row["path"] for row in rows(result)} == {"in/c.wav"}
+    said, _ = result.stderr.splitlines()
+    assert said == "a process that heard files has died: out of memory?"
+
+
 def test_a_message_waits_until_the_items_before_have_ended():
     order = InOrder()
     assert order.put(1, "b1") == []
@@ -486,11 +543,13 @@ def test_a_connection_may_be_of_any_class(monkeypatch):
     ]  # fmt: skip
 
 
-def test_the_same_whatever_jobs_is(folder, model):
+def test_the_same_whatever_jobs_is(folder, model, spotter):
     """Twelve files, more than processes; the long ones first, so that others must wait."""
     Path("in/broken.wav").write_text("text")
     soundfile.write("long.wav", chirps(40.0, 16_000, seed=3), 16_000)
-    arguments = ["long.wav", "in", "in", "none.wav", "in", "--json", "--out"]
+    write_thresholds("t.json", {"yes": 0.6}, fingerprint=spotter.fingerprint)
+    arguments = ["--threshold", "no=0.6", "--thresholds", "t.json", "--refractory-ms", 50]
+    arguments += ["long.wav", "in", "in", "none.wav", "in", "--json", "--out"]
     one = scan(model, *arguments, "1.csv", "--jobs", 1)
     assert len(rows(one)) > 30
     two = scan(model, *arguments, "2.csv", "--jobs", 2)
