@@ -28,9 +28,10 @@ def model_tab(tab: gr.Tab, shelf: Shelf, model: gr.Dropdown) -> None:
 
     def show(name: str) -> tuple[str, str]:
         try:
-            return about(shelf.file(name))
+            drawn, words = zip(*map(about, shelf.files(name)), strict=True)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        return "".join(drawn), "\n\n".join(words)
 
     gr.on(
         [tab.select, model.change], show, model, [shown, card], show_progress="hidden",

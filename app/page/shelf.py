@@ -17,19 +17,20 @@ class Shelf:
     """A visitor names a model, never a file.
 
     Args:
-        first: name of a shipped model, or a file; the model that a visitor meets first.
+        first: name of a shipped model, or a file, or some of them joined by `+`; the model that a
+            visitor meets first.
 
     Raises:
         ModelFileError: there is no such model, or it is damaged.
     """
 
     def __init__(self, first: str):
-        from sssm.live import find_live, live_models
+        from sssm.live import JOIN, find_live, live_models, members_of
 
-        shipped = live_models()
-        name = first if first in shipped else Path(first).stem
-        self._files = {name: find_live(first)} | {
-            other: path for other, path in shipped.items() if other != name
+        shipped, members = live_models(), members_of(first)
+        name = JOIN.join(part if part in shipped else Path(part).stem for part in members)
+        self._files = {name: [find_live(part) for part in members]} | {
+            other: [path] for other, path in shipped.items() if other != name
         }
         self._spotters: dict[str, KeywordSpotter] = {}
         self._classifiers: dict[str, Classifier] = {}
@@ -40,8 +41,12 @@ class Shelf:
     def names(self) -> list[str]:
         return list(self._files)
 
-    def file(self, name: str) -> Path:
-        """Raises ValueError, one line, where the page offers no such model."""
+    def files(self, name: str) -> list[Path]:
+        """Of one model, or of those that listen as one.
+
+        Raises:
+            ValueError: one line, where the page offers no such model.
+        """
         if name not in self._files:
             raise ValueError(f"no model {name!r} here (models: {', '.join(self._files)})")
         return self._files[name]
@@ -59,10 +64,10 @@ class Shelf:
         if not -MOST_SENSITIVE <= sensitivity <= MOST_SENSITIVE:
             bounds = f"{-MOST_SENSITIVE} to {MOST_SENSITIVE}"
             raise ValueError(f"sensitivity must be from {bounds}, got {sensitivity!r}")
-        file = self.file(name)
+        names = self._joined(name)
         with self._lock:
             if name not in self._spotters:
-                self._spotters[name] = KeywordSpotter.load(file)
+                self._spotters[name] = KeywordSpotter.load(names)
             spotter = self._spotters[name]
         if not sensitivity:
             return spotter
@@ -73,11 +78,16 @@ class Shelf:
         """Raises ValueError, one line, where there is no such model or it is damaged."""
         from sssm.classifier import Classifier
 
-        file = self.file(name)
+        names = self._joined(name)
         with self._lock:
             if name not in self._classifiers:
-                self._classifiers[name] = Classifier.load(file)
+                self._classifiers[name] = Classifier.load(names)
             return self._classifiers[name]
+
+    def _joined(self, name: str) -> str:
+        from sssm.live import JOIN
+
+        return JOIN.join(map(str, self.files(name)))
 
     def warm_up(self) -> None:
         """Compile what the first visitor would wait for."""

@@ -189,6 +189,13 @@ def test_files_go_when_the_last_visitor_does(tmp_path):
     uploads.leave("two")
 
 
+def test_models_that_listen_as_one_are_one_of_the_shelf():
+    shelf = Shelf("s4+mamba")
+    assert shelf.names == ["s4+mamba", "s4", "mamba"]
+    assert [path.stem for path in shelf.files("s4+mamba")] == ["kws12-s4", "kws12-mamba"]
+    assert shelf.spotter("s4+mamba").fingerprint == KeywordSpotter.load("s4+mamba").fingerprint
+
+
 def test_accounts():
     assert read_accounts("ann:a:b\n\nbob:c\n") == {"ann": "a:b", "bob": "c"}
     for text in ("", "\n", "ann", ":x", "ann:"):
