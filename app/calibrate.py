@@ -46,6 +46,7 @@ def calibrate(
     model: Model = "s4",
 ) -> None:
     """Choose how sure of each keyword to be, from recordings in which none is said."""
+    from sssm.live import members_of
     from sssm.thresholds import write_thresholds
 
     spotter = load_spotter(model, None, None, None)
@@ -59,7 +60,7 @@ def calibrate(
         tell(f"{out}: the curve is drawn there, so the thresholds need another name")
         raise typer.Exit(WRONG_USAGE)
     if picture.exists() and not place.exists():
-        tell(f"{picture}: is there, and not by this command, which would draw the curve over it")
+        tell(f"{picture}: is there without {out}, and the curve would be drawn over it")
         raise typer.Exit(WRONG_USAGE)
     if positives is not None and not Path(positives).is_dir():
         tell(f"{positives}: no such folder")
@@ -69,9 +70,10 @@ def calibrate(
     heard.failures += failures
     recordings = [(path, None) for path in files] + _of_keywords(positives, heard)
     for written in (out, str(picture)):
-        keep_inputs(written, [model, *(path for path, _ in recordings)])
+        keep_inputs(written, [*members_of(model), *(path for path, _ in recordings)])
     if named := [word for word in spotter.keywords if Path(negatives, word).is_dir()]:
-        tell(f"{negatives}: has a folder {named[0]}; if it is said there, it will be heard no more")
+        folders = ", ".join(named)
+        tell(f"{negatives}: holds {folders}; what is said there may be heard no more")
     heard.listen(recordings)
     if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")

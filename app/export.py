@@ -130,7 +130,7 @@ def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]
     if not found:
         raise ValueError(f"{folder}: no recordings" + " of the model's labels" * bool(paths))
     if others := len(paths) - len(found):
-        tell(f"{folder}: {others} recordings of none of the model's labels are left out")
+        tell(f"{folder}: what has none of the model's labels is left out, {others} of {len(paths)}")
     return found
 
 

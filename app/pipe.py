@@ -77,7 +77,7 @@ class PipedSource:
 
     def _notes(self, samples: Samples) -> tuple[str, ...]:
         """What to tell once of samples that are no numbers."""
-        finite = np.isfinite(samples)
+        finite = np.isfinite(samples).any(axis=1)  # of another channel no zero is made
         self._any_finite |= bool(finite.any())
         if finite.all() or self._told:
             return ()

@@ -11,7 +11,7 @@ import typer
 from app.ending import Ending, asked_to_end, native_messages_hidden, reader_watch
 from app.listen import Device, Input, open_source
 from app.terminal import INPUT_FAILED, WRONG_USAGE, shown, tell
-from sssm.labels import BACKGROUND, UNKNOWN, WORDLESS
+from sssm.labels import BACKGROUND, TALK_S, UNKNOWN, WORDLESS
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TAKES = 10  # unless told
 PIECE_S = 10.0  # of a take of noise or talk
-SHORTEST_NOISE_S, SHORTEST_TALK_S = 1.0, 5.0  # training takes less in _unknown_ for one word
+SHORTEST_NOISE_S = 1.0
 PATIENCE_S = 5.0  # without a word, after which the user is told so
 MOST_FAULTS = 10  # in a row
 
@@ -157,7 +157,7 @@ class Session:
 
         rate, live = self._source.sample_rate_hz, self._source.live
         if self._is_talk:
-            return PieceCutter(rate, take_s=PIECE_S, shortest_s=SHORTEST_TALK_S, quiet_db=QUIET_DB)
+            return PieceCutter(rate, take_s=PIECE_S, shortest_s=TALK_S, quiet_db=QUIET_DB)
         if self._word in WORDLESS:
             return PieceCutter(rate, take_s=PIECE_S, shortest_s=SHORTEST_NOISE_S)
         return WordFinder(

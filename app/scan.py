@@ -84,13 +84,15 @@ def scan(
     refractory_ms: Refractory = None,
 ) -> None:
     """Find keywords, and when they were said, in recordings of any length."""
+    from sssm.live import members_of
+
     _check_out(out)
     options = Options(model, tuple(threshold or ()), thresholds, refractory_ms)
     spotter = load_spotter(*options)
     one_thread()
     files, unlisted = listed(paths)
     if out is not None:
-        keep_inputs(out, [*files, thresholds, model])
+        keep_inputs(out, [*files, thresholds, *members_of(model)])
     widths = (
         min(WIDEST_PATH, max((len(shown(path)) for path in files), default=0)),
         max(map(len, spotter.keywords)),

@@ -23,7 +23,8 @@ RANGE_DB = 35.0  # below a word's loudest frame it is over, even in no noise at 
 OVER_S = 0.4  # of quiet, after which a word is over; the stop in "stop" is shorter
 SHORTEST_S, LONGEST_S = 0.08, 2.5
 QUIET_DB = -35.0  # peak of a word that was said too softly
-CLIPPED_SAMPLES = 3
+CLIPPED_SAMPLES = 3  # of a word
+CLIPPED_SHARE = 0.01  # of a piece: what is broadcast is often as loud as can be
 NOISE_FLOOR = 1e-7  # -70 dB: below it a device is as good as silent
 NOISE_RISE = 1.01  # a frame: the noise is a minimum that forgets, 4 dB a second
 
@@ -186,7 +187,9 @@ class PieceCutter:
     def _fault(self, x: Samples, peak_db: float) -> str:
         if peak_db == -math.inf:
             return "only zeros: is the microphone muted?"
-        return _softness(peak_db) if peak_db < self._quiet_db else _clipping(x)
+        if peak_db < self._quiet_db:
+            return _softness(peak_db)
+        return _clipping(x, most=round(CLIPPED_SHARE * len(x)))
 
 
 def joined(pieces: Sequence[Samples]) -> Samples:
@@ -213,8 +216,8 @@ def _softness(peak_db: float) -> str:
     return f"too quiet ({peak_db:.0f} dB): closer to the microphone, or a higher level"
 
 
-def _clipping(x: Samples) -> str:
-    if int((np.abs(x) >= FULL_SCALE).sum()) < CLIPPED_SAMPLES:
+def _clipping(x: Samples, most: int = CLIPPED_SAMPLES - 1) -> str:
+    if int((np.abs(x) >= FULL_SCALE).sum()) <= most:
         return ""
     return "clipped: further from the microphone, or a lower level"
 

@@ -228,6 +228,11 @@ def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Sa
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
+def is_recording(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Whether a file's name ends like a recording's; `._` begins notes that macOS keeps of one."""
+    return name.lower().endswith(suffixes) and not name.startswith("._")
+
+
 def find_recordings(
     folder: str | os.PathLike[str],
     on_error: Callable[[OSError], None],
@@ -237,13 +242,12 @@ def find_recordings(
 
     Other suffixes are to be in lower case; that of a name does not count.  on_error hears of each
     folder that cannot be listed; the others are searched all the same.  Links to folders are not
-    followed (they may form a ring).  Names that begin with `._` are notes that macOS keeps about
-    files, not recordings.
+    followed (they may form a ring).
     """
     found = []
     for here, _, names in os.walk(folder, onerror=on_error):
         for name in names:
-            if name.lower().endswith(suffixes) and not name.startswith("._"):
+            if is_recording(name, suffixes):
                 found.append(os.path.relpath(os.path.join(here, name), folder))
     return sorted(found)
 

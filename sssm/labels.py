@@ -5,6 +5,9 @@ from collections.abc import Collection
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 """Classes of no word, and of another word than the model's own."""
 
+TALK_S = 5.0
+"""As long a recording in `_unknown_` is running speech, not one word."""
+
 BACKGROUND = "_background_noise_"
 WORDLESS = (BACKGROUND, SILENCE)
 """Folders of sound without a word."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sssm.audio import AudioError, AudioFile
+from sssm.detector import Detector
 from sssm.engines import engine_for
 from sssm.engines.engine import Engine
 from sssm.engines.mean import MeanEngine
@@ -107,13 +108,22 @@ def describe(path: Path) -> tuple["ModelCard | OnnxCard", Mapping[str, int]]:
 
 
 def members_of(names: str | os.PathLike[str]) -> list[str]:
-    """Names or files of the models that listen as one, joined by `+`; of a file that is there, it.
+    """Names or files of the models that listen as one, joined by `+`; files may have it too.
 
     >>> members_of("s4+mamba")
     ['s4', 'mamba']
+
+    Raises:
+        ModelFileError: nothing stands before or after a `+`.
     """
-    name = os.fspath(names)
-    return [name] if Path(name).is_file() else name.split(JOIN)
+    parts, members = os.fspath(names).split(JOIN), []
+    while parts:
+        heads = (JOIN.join(parts[:n]) for n in range(len(parts), 1, -1))
+        members.append(next((head for head in heads if Path(head).is_file()), parts[0]))
+        parts = parts[members[-1].count(JOIN) + 1 :]
+    if len(members) > 1 and not all(members):
+        raise ModelFileError(f"{os.fspath(names)}: a model is missing beside {JOIN}")
+    return members
 
 
 def load_live(names: str | os.PathLike[str]) -> Loaded:
@@ -139,8 +149,21 @@ def _load(name_or_file: str) -> Loaded:
     return Loaded(model, exported.card, exported.card.model)
 
 
+def detector_of(card: "ModelCard | OnnxCard | EnsembleCard", name: object) -> Detector:
+    """As the card says.
+
+    Raises:
+        ModelFileError: that makes no sense.
+    """
+    try:
+        return Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{name}: its detector is damaged ({error})") from None
+
+
 def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
     cards = [member.card for member in loaded]
+    detectors = [detector_of(card, names) for card in cards]
     for card in cards[1:]:
         for what in ("labels", "detector"):
             if getattr(card, what) != getattr(cards[0], what):
@@ -155,9 +178,8 @@ def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
         _kept(engine_at), models[0].labels, tuple(sum(of) / len(models) for of in offsets)
     )
     thresholds = {
-        keyword: _mean_in_logit([card.thresholds[keyword] for card in cards])
-        for keyword in cards[0].thresholds
-        if all(keyword in card.thresholds for card in cards)
+        keyword: _mean_in_logit([detector.thresholds[keyword] for detector in detectors])
+        for keyword in detectors[0].keywords
     }
     together = EnsembleCard(cards[0].labels, cards[0].detector, thresholds)
     name = hashlib.sha256(JOIN.join(member.fingerprint for member in loaded).encode())
@@ -165,7 +187,7 @@ def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
 
 
 def _mean_in_logit(probabilities: Sequence[float]) -> float:
-    """1, which has no logit, stays."""
+    """The probability whose logit is the mean of theirs; 1 where one of them is 1."""
     if max(probabilities) == 1:
         return 1.0
     logits = [math.log(p / (1 - p)) for p in probabilities]

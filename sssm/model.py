@@ -15,7 +15,7 @@ from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.layers.sample_front import SampleFront, SampleFrontState
-from sssm.timing import FRAMES_HZ, is_native
+from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, is_native
 
 
 class ModelState(NamedTuple):
@@ -60,7 +60,8 @@ class KeywordModel(StreamingLayer[ModelState]):
             ValueError: the rate is outside of this range.
         """
         if not is_native(sample_rate_hz):
-            raise ValueError(f"rate must be 8000 to 48000 Hz, got {sample_rate_hz}")
+            low, high = NATIVE_RATES_HZ
+            raise ValueError(f"rate must be {low} to {high} Hz, got {sample_rate_hz}")
         other = self._clone()
         other._modules = self._modules | {"front": self.front.at_rate(sample_rate_hz)}
         return other

@@ -15,12 +15,12 @@ from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import Detector
 from sssm.engines.engine import Engine
-from sssm.live import EnsembleCard, LiveModel, load_live
+from sssm.live import EnsembleCard, LiveModel, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
 from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, is_native
-from sssm.weights import ModelCard, ModelFileError
+from sssm.weights import ModelCard
 
 if TYPE_CHECKING:
     from sssm.onnx.card import OnnxCard
@@ -67,11 +67,7 @@ class KeywordSpotter:
             ValueError: a threshold is not in (0, 1], or for what is no keyword of the model.
         """
         model, card, name = load_live(name_or_file)
-        try:
-            detector = Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
-        except (ValueError, TypeError) as error:
-            raise ModelFileError(f"{name_or_file}: its detector is damaged ({error})") from None
-        spotter = cls(model, card, detector, fingerprint=name)
+        spotter = cls(model, card, detector_of(card, name_or_file), fingerprint=name)
         return spotter.with_settings(thresholds=thresholds) if thresholds else spotter
 
     @property

@@ -13,10 +13,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     A link stays one: what it points to is written.  What is no file, as a pipe, is written as it
     is.
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        yield target
+    if os.path.exists(path) and not os.path.isfile(path):
+        yield Path(path)  # not resolved: a link to a pipe leads to no name
         return
+    target = Path(path).resolve()
     unfinished = target.with_name(f"{target.name}.part")
     try:
         yield unfinished

@@ -48,3 +48,13 @@ def test_a_pipe_is_written_and_stays(tmp_path):
         file.write_text("new")
     reader.join()
     assert (heard, pipe.is_fifo()) == (["new"], True)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs descriptors by name")
+def test_a_link_to_a_pipe_is_written():
+    reader, writer = os.pipe()
+    with whole_file(f"/dev/fd/{writer}") as file:
+        file.write_text("new")
+    os.close(writer)
+    with open(reader) as pipe:
+        assert pipe.read() == "new"

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm.audio import AudioError, AudioFile, resample
-from sssm.labels import BACKGROUND, UNKNOWN
+from sssm.labels import BACKGROUND, TALK_S, UNKNOWN
 from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
@@ -197,7 +197,7 @@ def _talk_apart(entries: list[Entry]) -> list[Entry]:
 
 
 def _is_talk(entry: Entry) -> bool:
-    return entry.word == UNKNOWN and entry.length >= own.TALK_S * SAMPLE_RATE_HZ
+    return entry.word == UNKNOWN and entry.length >= TALK_S * SAMPLE_RATE_HZ
 
 
 def _word(root: Path, found: Recording, source: str) -> Entry:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sssm.audio import SUFFIXES
-from sssm.labels import UNKNOWN
+from sssm.audio import is_recording
+from sssm.labels import TALK_S, UNKNOWN
 from training.corpus import SAMPLE_RATE_HZ, Corpus, Entry
-from training.own_words import TALK_S
 
 FEW = 5  # recordings of a word
 SHORTEST_S = 0.1
@@ -34,8 +33,8 @@ def inventory(corpus: Corpus, root: Path) -> Iterator[str]:
     for word, count in sorted(words.items()):
         if word != UNKNOWN and count < FEW:
             yield f"{word}: {count} is little; ten recordings are a beginning"
-    if beside := sum(p.name.lower().endswith(SUFFIXES) for p in root.iterdir() if p.is_file()):
-        yield f"{root}: {beside} recordings lie in no folder, and are left out"
+    if beside := sum(is_recording(path.name) for path in root.iterdir() if path.is_file()):
+        yield f"{root}: recordings that lie in no folder are left out, {beside} here"
     seen: dict[bytes, Entry] = {}
     for n in numbers:
         entry, x = corpus.entries[n], corpus[n]

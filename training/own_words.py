@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sssm.audio import SUFFIXES, find_recordings
-from sssm.labels import UNKNOWN, WORDLESS
+from sssm.labels import TALK_S, UNKNOWN, WORDLESS
 from sssm.reason import reason_of
 from training.speech_commands import Recording
 
 VALIDATION_SHARE = 0.15
-TALK_S = 5.0  # as long a recording in `_unknown_` is running speech
 NO_TALK = (
     f"no recording in _unknown_ has {TALK_S:g} s or more: put some minutes of speech without these "
     "words there (sssm record _unknown_ DIR --minutes 10), or the model will hear them wherever "

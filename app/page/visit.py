@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.page.hearing import Heard, Hearing
 from app.page.inbox import GARBAGE, POLICY, Greeting, Inbox, RefusalError, read_wish
 from app.page.shelf import Shelf
+from sssm.timing import FRAMES_HZ
 
 TURN_S = 0.5  # of sound in one turn of the thread, so that nobody waits long for another's
 PAUSE_S = 0.02  # between two turns: several chunks cost little more than one
@@ -65,7 +66,7 @@ class Visit:
         self._inbox = Inbox(rate)
         await self._say({
             "type": "ready", "model": self._model, "keywords": list(spotter.keywords),
-            "thresholds": spotter.thresholds, "frames_hz": 100,
+            "thresholds": spotter.thresholds, "frames_hz": FRAMES_HZ,
         })  # fmt: skip
         reader = asyncio.create_task(self._read())
         reader.add_done_callback(lambda _: self._news.set())

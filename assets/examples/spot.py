@@ -21,11 +21,12 @@ RECORDING, *OTHER = sys.argv[1:]
 MODEL = OTHER[0] if OTHER else Path(__file__).parents[1] / "kws12-s4.onnx"
 onnxruntime.set_default_logger_severity(3)
 session = onnxruntime.InferenceSession(MODEL, providers=["CPUExecutionProvider"])
-facts = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+written = session.get_modelmeta().custom_metadata_map
+if "unit" not in written:
+    sys.exit(f"{MODEL}: not written by sssm export")
+facts = {key: json.loads(value) for key, value in written.items()}
 outputs = [output.name for output in session.get_outputs()]
 samples, rate = soundfile.read(RECORDING, dtype="float32", always_2d=True)
-if "unit" not in facts:
-    sys.exit(f"{MODEL}: not written by sssm export")
 hop, labels, smoothed = facts["hop_samples"], facts["labels"], 0.0
 if session.get_inputs()[0].shape[1] not in (hop, "samples"):
     sys.exit(f"{MODEL}: does not hear {hop} samples a call, as a model of --unit frame does")
@@ -35,8 +36,9 @@ if rate != facts["sample_rate_hz"]:
 
 shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in facts["states"]}
 state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}
-detector, limits, armed, quiet = facts["detector"], facts["thresholds"], set(), 0
-memory, at = detector["smoothing"], {word: labels.index(word) for word in facts["thresholds"]}
+detector, limits, quiet = facts["detector"], facts["thresholds"], 0
+at, armed, above = {w: labels.index(w) for w in limits}, set(limits), dict.fromkeys(limits, 0)
+memory = detector["smoothing"]
 other, talk = np.array(labels) == "_unknown_", np.zeros(3)  # amid talk a word is rarely a command
 for end in range(hop, len(samples) + 1, hop):
     audio = samples[end - hop : end].mean(axis=1)[None]
@@ -48,8 +50,10 @@ for end in range(hop, len(samples) + 1, hop):
     smoothed = memory * smoothed + (1 - memory) * prior * score / (prior * score + 1 - score)
     sure = {word: smoothed[at[word]] / limits[word] for word in limits}
     armed |= {word for word in limits if sure[word] <= detector["release"]}
-    if end > quiet and any(sure[word] >= 1 for word in armed):
-        best = max(armed, key=sure.get)
+    above = {word: above[word] + 1 if sure[word] >= 1 else 0 for word in limits}
+    ready = [word for word in limits if word in armed and above[word] >= detector["min_frames"]]
+    if ready and end > quiet:
+        best = max(ready, key=sure.get)
         print(f"{end / rate:.2f} s  {best}  {smoothed[at[best]]:.2f}")
         armed.discard(best)
         quiet = end + detector["refractory"] * hop

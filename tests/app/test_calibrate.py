@@ -259,12 +259,21 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+def test_no_model_of_an_ensemble_is_written_over(noises, nervous_model, tmp_path):
+    own = tmp_path / "mine.safetensors"
+    own.write_bytes(nervous_model.read_bytes())
+    arguments = ["calibrate", "--negatives", noises, "--out", own, "--model", f"{own}+{own}"]
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert result.stderr == f"{own}: is read here too, and would be written over\n"
+    assert own.read_bytes() == nervous_model.read_bytes()
+
+
 def test_a_picture_of_something_else_is_not_drawn_over(calibrate, noises, tmp_path):
     out, picture = tmp_path / "t.json", tmp_path / "t.png"
     picture.write_text("precious")
     result = calibrate("--negatives", noises, "--out", out)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"{picture}: is there, and not by this command")
+    assert result.stderr.startswith(f"{picture}: is there without")
     assert (picture.read_text(), out.exists()) == ("precious", False)
     picture.unlink()
     for _ in range(2):  # its own it draws anew
@@ -274,7 +283,7 @@ def test_a_picture_of_something_else_is_not_drawn_over(calibrate, noises, tmp_pa
 
 def test_words_among_the_negatives_are_told(calibrate, words, tmp_path):
     result = calibrate("--negatives", words, "--out", tmp_path / "t.json")
-    assert result.stderr.startswith(f"{words}: has a folder yes; if it is said there")
+    assert result.stderr.startswith(f"{words}: holds yes; what is said there")
 
 
 def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_model, tmp_path):

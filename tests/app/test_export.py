@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from page_server import stream_of
 from sounds import chirps
 from typer.testing import CliRunner
 
 from app.cli import cli
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
-from sssm.weights import load_model, save_model
+from sssm.weights import find_model, load_model, save_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +90,7 @@ def test_the_cost_of_eight_bits_is_told_by_the_labels_of_training(model_file, tm
     save_model(tmp_path / "other.safetensors", other, card)
     result = sssm(tmp_path / "other.safetensors", *options)
     assert "accuracy 100.00% with float32" in result.stdout
-    assert "1 recordings of none of the model's labels are left out" in result.stderr
+    assert "what has none of the model's labels is left out, 1 of 3" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,26 @@ def test_the_example_says_what_it_cannot_hear(model_file, tmp_path, options, sai
     )
     assert (run.returncode, run.stdout) == (1, "")
     assert said in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_frames": 4, "refractory": 0, "release": 0.95}])
+def test_the_example_is_the_detector(tmp_path, settings):
+    """Word by word and frame by frame, whatever the file's detector is."""
+    model, card = load_model(find_model("s4"))
+    mine = dataclasses.replace(card, detector={**card.detector, **settings})
+    save_model(tmp_path / "s4.safetensors", model, mine)
+    assert sssm(tmp_path / "s4.safetensors", tmp_path / "s4.onnx").exit_code == 0
+    x = stream_of(["yes", "left", "left", "go", "stop", "down", "no"])
+    soundfile.write(tmp_path / "words.wav", x, 16_000)
+    run = subprocess.run(
+        [sys.executable, ROOT / "assets/examples/spot.py", "words.wav", "s4.onnx"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    heard = KeywordSpotter.load(tmp_path / "s4.onnx").stream(16_000).push(x)
+    assert len(heard) >= 6
+    assert run.stdout.splitlines() == [
+        f"{one.time_s:.2f} s  {one.keyword}  {one.score:.2f}" for one in heard
+    ]
 
 
 def test_the_example_hears_the_demo(tmp_path):

@@ -219,6 +219,14 @@ def test_what_is_wrong_with_a_piece_is_said(level, said):
     assert said in take.fault
 
 
+def test_talk_may_touch_full_scale():
+    cutter = PieceCutter(RATE_HZ, take_s=1.0, shortest_s=1.0, quiet_db=-35.0)
+    x = noise(1.0, 0.1)
+    x[::200] = 1.0
+    (take,) = cutter.hear(x)
+    assert take.fault == ""
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".hidden", "a/b", "a\\b", "a\nb", " a", "a ", "a.", "_other_", "a:b"]
 )

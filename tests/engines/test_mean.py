@@ -1,13 +1,16 @@
 """Models that listen as one keep the contract, and are the mean of what they say."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from sounds import chirps
 
 from sssm.classifier import Classifier
+from sssm.detector import DEFAULT_THRESHOLD
 from sssm.engines import engine_for
 from sssm.engines.engine import softmax
 from sssm.engines.mean import MeanEngine
@@ -15,6 +18,8 @@ from sssm.live import load_live, members_of
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
 from sssm.weights import ModelFileError, load_model, save_model
+
+DEMO = Path(__file__).parents[2] / "assets" / "demo.wav"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +33,9 @@ def files(model_file, tmp_path_factory):
         thresholds = {"yes": threshold, "no": 0.5}
         paths.append(folder / f"{layer}.safetensors")
         card = dataclasses.replace(card, config=config, thresholds=thresholds)
-        save_model(paths[-1], KeywordModel(config), card)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            save_model(paths[-1], KeywordModel(config), card)
     return paths
 
 
@@ -71,11 +78,11 @@ def test_thresholds_are_the_means_in_logit(joined):
     assert KeywordSpotter.load(joined).thresholds == pytest.approx({"yes": 0.5, "no": 0.5})
 
 
-def test_the_shipped_models_hear_the_demo_together(tmp_path):
-    x, rate = soundfile.read("assets/demo.wav", dtype="float32")
+def test_the_shipped_models_hear_the_demo_together():
+    x, rate = soundfile.read(DEMO, dtype="float32")
     (detection,) = KeywordSpotter.load("s4+mamba").stream(rate).push(np.pad(x, (0, 8_000)))
     assert detection.keyword == "yes"
-    assert Classifier.load("s4+mamba").classify("assets/demo.wav").label == "yes"
+    assert Classifier.load("s4+mamba").classify(DEMO).label == "yes"
 
 
 def test_models_that_cannot_listen_as_one_are_one_line(files, tmp_path):
@@ -92,8 +99,32 @@ def test_models_that_cannot_listen_as_one_are_one_line(files, tmp_path):
         load_live(f"{files[0]}+nothing")
 
 
+@pytest.mark.parametrize("names", ["s4+", "+s4", "s4++mamba"])
+def test_a_name_that_is_missing_is_told(names):
+    with pytest.raises(ModelFileError, match="a model is missing beside"):
+        members_of(names)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.5, "high"])
+def test_a_damaged_card_is_one_line_in_company_too(files, tmp_path, threshold):
+    model, card = load_model(files[0])
+    damaged = tmp_path / "damaged.safetensors"
+    save_model(damaged, model, dataclasses.replace(card, thresholds={"yes": threshold}))
+    with pytest.raises(ModelFileError, match="its detector is damaged"):
+        KeywordSpotter.load(f"{damaged}+{files[1]}")
+
+
+def test_a_keyword_that_one_card_lacks_has_its_default(files, tmp_path):
+    model, card = load_model(files[0])
+    sparse = tmp_path / "sparse.safetensors"
+    save_model(sparse, model, dataclasses.replace(card, thresholds={"no": 1.0}))
+    found = KeywordSpotter.load(f"{sparse}+{sparse}").thresholds
+    assert found == pytest.approx({"yes": DEFAULT_THRESHOLD, "no": 1.0})
+
+
 def test_a_file_may_have_the_sign_in_its_name(files, tmp_path):
     path = tmp_path / "a+b.safetensors"
     path.write_bytes(files[0].read_bytes())
     assert members_of(path) == [str(path)]
+    assert members_of(f"s4+{path}+{path}") == ["s4", str(path), str(path)]
     assert load_live(path).fingerprint == load_live(files[0]).fingerprint

@@ -82,7 +82,6 @@ def test_a_frozen_layer_keeps_the_contract():
 
 
 @torch.no_grad()
-@torch.no_grad()
 def test_a_frozen_model_drops_nothing_though_its_model_is_in_training():
     trained = KeywordModel(dataclasses.replace(model().config, dropout=0.5))
     x = sound(trained, 900)
@@ -91,6 +90,7 @@ def test_a_frozen_model_drops_nothing_though_its_model_is_in_training():
     assert torch.equal(y, trained.eval()(x)[0])
 
 
+@torch.no_grad()
 def test_a_frozen_layer_works_out_its_matrices_once(monkeypatch):
     layer = S4(channels=3, state_size=4, sample_rate_hz=100)
     frozen, calls = layer.frozen(), []

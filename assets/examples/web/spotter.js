@@ -10,7 +10,9 @@ export class Spotter {
     const answer = await fetch(url);
     if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    const facts = metadata(bytes);
+    const facts = Object.fromEntries(
+      Object.entries(metadata(bytes)).map(([key, value]) => [key, parsed(value)]),
+    );
     if (facts.unit !== "frame") throw new Error(`${url}: not written by sssm export --unit frame`);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
     return new Spotter(session, facts);
@@ -94,6 +96,15 @@ function start({ shape, fill }) {
   return new ort.Tensor("float32", numbers, sizes);
 }
 
+// Of another program's file it may be anything.
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 // onnxruntime-web does not give the metadata of a file, so they are read from it: field 14 of the
 // outermost protocol buffer, each a message of a key and a value.
 function metadata(bytes) {
@@ -102,7 +113,7 @@ function metadata(bytes) {
   for (const [field, value] of fields(bytes)) {
     if (field !== 14) continue;
     const entry = Object.fromEntries(fields(value));
-    found[text.decode(entry[1])] = JSON.parse(text.decode(entry[2]));
+    found[text.decode(entry[1])] = text.decode(entry[2]);
   }
   return found;
 }
