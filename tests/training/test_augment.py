@@ -57,6 +57,20 @@ def test_pitch_keeps_the_tempo(factor):
     np.testing.assert_allclose(starts, [0, 8_000], atol=800)
 
 
+def test_speed_and_pitch_change_as_often_as_asked_for_both_ways():
+    x, rng = white(0.1), np.random.default_rng(0)
+    changed = [
+        augment.speed_or_pitch(x, rng, speed_share=0.4, pitch_share=0.2, most=0.1)
+        for _ in range(400)
+    ]
+    lengths = np.array([len(y) for y in changed]) / len(x)
+    same = sum(np.array_equal(x, y) for y in changed)
+    assert (lengths != 1).mean() == pytest.approx(0.4, abs=0.06)
+    assert same / 400 == pytest.approx(0.4, abs=0.06)
+    assert 1 / 1.1 - 0.01 < lengths.min() < 0.95
+    assert 1.05 < lengths.max() < 1 / 0.9 + 0.01
+
+
 def test_pitch_of_next_to_nothing():
     for length in (1, 3, 100, 401):
         assert augment.pitch(np.ones(length, np.float32), 1.1).shape == (length,)
@@ -149,6 +163,15 @@ def test_a_tilt_turns_about_1_khz():
     np.testing.assert_allclose(gain_db, [-slope, 0, slope, 2 * slope], atol=0.02)
 
 
+def test_a_tilt_goes_either_way():
+    gain_at_4_khz = [
+        augment.random_system(np.random.default_rng(seed), **NOTHING | {"tilt": 1.0}).gain[5_120]
+        for seed in range(10)
+    ]
+    assert min(gain_at_4_khz) < 0.9
+    assert max(gain_at_4_khz) > 1.1
+
+
 def test_a_room_answers_at_once_and_decays():
     for seed in range(5):
         response = augment.room_response(np.random.default_rng(seed))
@@ -157,6 +180,17 @@ def test_a_room_answers_at_once_and_decays():
         energy = np.square(response[160:].reshape(-1, 240)).mean(axis=1)
         half = len(energy) // 2
         assert energy[half:].mean() < 0.5 * energy[:half].mean()
+
+
+def test_a_room_decays_by_60_db_in_its_time_after_a_pause():
+    for seed in range(5):
+        reverberation_s = np.random.default_rng(seed).uniform(0.1, 0.5)  # the first that is drawn
+        response = augment.room_response(np.random.default_rng(seed))
+        assert not response[1:16].any()  # a millisecond
+        tail = response[160 : int(min(reverberation_s, 0.25) * SAMPLE_RATE_HZ)]
+        at = np.arange(160, 160 + len(tail)) / SAMPLE_RATE_HZ
+        slope, _ = np.polyfit(at, 20 * np.log10(abs(tail)), 1)
+        assert slope * reverberation_s == pytest.approx(-60, rel=0.1)
 
 
 def test_without_any_effect_the_system_changes_nothing():
@@ -172,6 +206,12 @@ def test_a_system_does_the_same_to_a_long_recording(effect):
     assert whole.shape == (3 * len(x),)
     error = whole[: len(x)] - augment.through(x, system)
     assert np.sqrt(np.mean(error**2)) < 0.01 * x.std()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 1.5])
+def test_a_recording_keeps_its_length(seconds):
+    system = Spectrum(np.ones(augment.FFT_SIZE // 2 + 1, np.complex64), SAMPLE_RATE_HZ)
+    np.testing.assert_allclose(augment.through(white(seconds), system), white(seconds), atol=1e-6)
 
 
 def test_a_short_recording_keeps_its_length():
@@ -190,6 +230,15 @@ def test_a_mask_silences_one_stretch():
     assert max(lengths) <= 1_600
     assert max(lengths) > 1_200
     assert x.all()
+
+
+def test_a_mask_may_lie_anywhere():
+    x, starts = np.ones(SAMPLE_RATE_HZ, np.float32), []
+    for seed in range(50):
+        y = augment.mask_time(x, np.random.default_rng(seed), longest_s=0.1)
+        starts += np.flatnonzero(y == 0)[:1].tolist()
+    assert min(starts) < 0.1 * SAMPLE_RATE_HZ
+    assert max(starts) > 0.8 * SAMPLE_RATE_HZ
 
 
 def test_gain_is_in_decibels_and_clips_at_full_scale():

@@ -283,6 +283,10 @@ def sounding(x: np.ndarray) -> float:
     return int((abs(x) > LEVEL / 2).sum()) / SAMPLE_RATE_HZ
 
 
+def gain_db(x: np.ndarray) -> float:
+    return 20 * math.log10(np.median(x) / LEVEL)
+
+
 def snr_db(x: np.ndarray) -> float:
     return 10 * math.log10(LEVEL**2 / np.var(x[: len(x) // 3]))
 
@@ -298,6 +302,7 @@ def snr_db(x: np.ndarray) -> float:
         (["speed=1", "speed_range=0.2"], sounding, 1 / 1.2, 1, 5e-3),
         (["noise=1", "snr_low_db=12", "snr_high_db=12"], snr_db, 12, 12, 0.5),
         (["noise=1", "snr_low_db=12", "snr_high_db=22"], snr_db, 12, 22, 0.5),
+        (["gain_low_db=-12", "gain_high_db=6"], gain_db, -12, 6, 1e-3),
     ],
 )
 def test_what_a_setting_does(corpus_of, settings, measured, least, most, exact_to):
@@ -313,6 +318,46 @@ def test_what_a_setting_does(corpus_of, settings, measured, least, most, exact_t
     values = [measured(x) for x in examples[0].samples[..., 0].numpy()]
     assert least - exact_to <= min(values) <= max(values) <= most + exact_to
     assert max(values) - min(values) >= (most - least) / 2
+
+
+def test_each_effect_has_its_own_probability(corpus, monkeypatch):
+    asked, shares = {}, {"room": 0.14, "low_pass": 0.15, "notch": 0.16, "tilt": 0.17}
+
+    def speed_or_pitch(x, _, **settings):
+        asked.update(settings)
+        return x
+
+    def random_system(_, **settings):
+        asked.update(settings)
+        return augment.Spectrum(None, SAMPLE_RATE_HZ)
+
+    monkeypatch.setattr(augment, "speed_or_pitch", speed_or_pitch)
+    monkeypatch.setattr(augment, "random_system", random_system)
+    recipe = Recipe(speed=0.11, pitch=0.12, speed_range=0.13, vocabulary=0, **shares)
+    _ = examples_of(corpus, recipe)[0]
+    assert asked == shares | {"speed_share": 0.11, "pitch_share": 0.12, "most": 0.13}
+
+
+def test_a_recording_shorter_than_a_clip_stands_anywhere_in_it(corpus_of):
+    x = np.full(SAMPLE_RATE_HZ // 2, 8_000)
+    corpus = corpus_of((Entry("a", "commands", "training", "a", ""), x))
+    examples = examples_of(corpus, Recipe().override(PLAIN), labels=LabelSet(("a",), False, False))
+    sounds = examples[0].samples[..., 0] > 0.2
+    assert (sounds.sum(dim=1) == len(x)).all()
+    starts = sounds.int().argmax(dim=1) / SAMPLE_RATE_HZ
+    assert starts.min() < 0.05
+    assert starts.max() > 0.45
+
+
+@pytest.mark.parametrize("clip_s", [0.5, 2.0])
+def test_talk_and_silence_fill_a_clip_of_any_length(corpus_of, clip_s):
+    talk = Entry("talk", "speech", "training", UNKNOWN, "talk"), np.ones(80_000)
+    corpus = clips_of(corpus_of, talk, door=3)
+    recipe = Recipe(clip_s=clip_s, vocabulary=0)
+    examples = examples_of(corpus, recipe, labels=LabelSet(("door",), True, True))
+    for label in (UNKNOWN, SILENCE):
+        clip = examples._clip(label, np.random.default_rng(0))
+        assert len(clip.samples) == clip_s * SAMPLE_RATE_HZ
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from sssm.config import ModelConfig
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training.examples import Batch
-from training.objective import WORST, Objective, _stream_loss
+from training.objective import WORST, Objective, _phone_loss, _stream_loss, _word_loss
 from training.recipe import Recipe
 from training.steps import Step
 from training.streams import NOTHING, StreamBatch, maybe
-from training.vocabulary import Vocabulary
+from training.vocabulary import BLANK, Vocabulary
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 
@@ -62,6 +62,59 @@ def test_the_prior_moves_the_logits():
     o.log_prior.copy_(torch.tensor([2.0, 2.0, 0.0, 0.0]))  # both clips' classes are drawn often
     after, _ = o(Step(clips(), None), None)
     assert after.clip < before.clip
+
+
+def test_what_is_right_is_counted_as_trained():
+    """With the prior, which makes both clips of the second class."""
+    o = objective(word_weight=0.0, phone_weight=0.0)
+    o.log_prior.copy_(torch.tensor([0.0, 50.0, -50.0, 0.0]))
+    losses, _ = o(Step(clips(), None), None)
+    assert losses.correct == 0.5
+
+
+def test_a_band_limit_is_heard_in_clips_and_streams():
+    o = objective(dropout=0.0)
+    torch.nn.init.constant_(o.model.front.unheard, 3.0)
+    step = Step(clips(), stream(1))
+    every = torch.full((3,), 16_000.0)
+    losses = [
+        o(
+            Step(
+                step.clips._replace(bandwidth_hz=clip * every[:2]),
+                step.stream._replace(bandwidth_hz=of_stream * every),
+            ),
+            o.init_heard(3),
+        )[0]
+        for clip, of_stream in ((1.0, 1.0), (0.25, 1.0), (1.0, 0.25))
+    ]
+    assert losses[0].clip == losses[2].clip != losses[1].clip
+    assert losses[0].stream == losses[1].stream != losses[2].stream
+
+
+def test_a_word_is_heard_in_one_tenth_of_a_second_of_a_clip():
+    logits = torch.zeros(2, 3, 3)
+    logits[0, 1, 0] = 9.0
+    sums = 3 + torch.tensor([math.e**9 - 1, 0, 0])
+    expected = -(sums / sums.sum()).log()[0]
+    torch.testing.assert_close(_word_loss(logits, clips(word=0)), expected)
+    o, lengths = objective(phone_weight=0.0), []
+    o.word_head.register_forward_hook(lambda _, x, y: lengths.append(x[0].shape))
+    o(Step(clips(), None), None)  # of 0.3 s
+    assert lengths == [(2, 3, 8)]
+
+
+def test_phones_are_heard_in_their_order_and_count_by_the_mean():
+    """Three phones in as many frames leave one way to say them."""
+    p = torch.rand(2, 3, 8, generator=torch.Generator().manual_seed(0)).softmax(dim=2)
+    said = p[0, torch.arange(3), torch.arange(1, 4)]
+    torch.testing.assert_close(_phone_loss(p.log(), clips()), -said.log().mean())
+
+
+def test_at_first_most_frames_say_no_phone():
+    o, heard = objective(word_weight=0.0), []
+    o.phone_head.register_forward_hook(lambda _, x, y: heard.append(y))
+    o(Step(clips(), None), None)
+    assert (heard[0].softmax(dim=2)[..., BLANK] > 0.5).all()
 
 
 def gradients(o: Objective) -> list[Tensor]:
@@ -125,6 +178,14 @@ def test_a_keyword_counts_by_the_mean_of_its_frames():
     worst = -math.log(1 - 0.8)  # of ten frames, one
     expected = worst - words.log().mean()
     torch.testing.assert_close(_stream_loss(logits, label, 1), expected)
+
+
+def test_a_keyword_that_is_not_heard_at_all_is_no_infinity():
+    logits = torch.tensor([[[-500.0, 0.0]]]).requires_grad_()
+    loss = _stream_loss(logits, torch.tensor([[0]]), 1)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert 50 < loss < 100
+    assert gradient.isfinite().all()
 
 
 def test_the_state_goes_on_without_its_past():
