@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from sssm.calibration import HIGHEST, threshold_grid
 from sssm.config import ModelConfig
+from sssm.detector import Detector
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
@@ -20,10 +21,20 @@ from sssm.thresholds import read_thresholds
 from sssm.traces import Fired
 from sssm.weights import ModelCard, save_model
 from training import evaluate_stream as under_test
+from training import stream_scoring
 from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
 from training.evaluate_stream import LOWEST, MOST_PER_HOUR, _chosen, _drawn_together, app
 from training.speech_commands import CORE_WORDS
-from training.stream_scoring import Negatives, Positives, _best, _spans, latency
+from training.stream_scoring import (
+    Negatives,
+    Positives,
+    _best,
+    _fresh,
+    _spans,
+    counts_alone,
+    counts_together,
+    latency,
+)
 from training.stream_trials import (
     KeywordSessions,
     NegativeSessions,
@@ -33,7 +44,7 @@ from training.stream_trials import (
     noise_of,
     read_transcripts,
 )
-from training.stream_truth import Event, around, counted_s, is_said, match
+from training.stream_truth import Event, Matched, around, counted_s, is_said, match
 
 SECOND = SAMPLE_RATE_HZ
 KEYS = {
@@ -299,6 +310,72 @@ def test_a_word_is_looked_for_after_it_and_before_the_next_has_ended():
     smoothed[60:90, 0], smoothed[110:, 1] = 0.6, 0.9  # each after its end
     assert [_best(smoothed, span) for span in _spans(session, said[:2])] == [0, 1]
     assert _best(smoothed, range(500, 600)) == 1
+
+
+TWO = SimpleNamespace(
+    keywords=("yes", "no"), detector=Detector(labels=("yes", "no", UNKNOWN), smoothing=0.0)
+)
+
+
+def scores_of_frames(_, recordings):
+    """Of samples that number the frames: "no" after a word that ends at 3.5 s, else "yes"."""
+    found = []
+    for samples in recordings:
+        is_no = (samples[::160] >= 350) & (samples[::160] < 425)
+        found.append(np.stack([~is_no, is_no, 0 * is_no], axis=1).astype(np.float32))
+    return found
+
+
+def numbered(seconds):
+    return (np.arange(seconds * SECOND) // 160).astype(np.int16)
+
+
+def test_a_fresh_stream_begins_half_a_second_before_a_word(monkeypatch):
+    clips = []
+
+    def scores(spotter, recordings):
+        clips.extend((int(x[0]), int(x[-1])) for x in recordings)
+        return scores_of_frames(spotter, recordings)
+
+    monkeypatch.setattr(stream_scoring, "_scores", scores)
+    said = [Said("yes", 3_200, 16_000), Said("no", 3 * SECOND, 3 * SECOND + 8_000)]
+    session = Session("two words", numbered(10), said, [])
+    assert _fresh(TWO, session, said, _spans(session, said)).tolist() == [0, 1]
+    assert clips == [(0, 249), (250, 499)]
+
+
+def test_the_shares_are_of_words_heard_right_in_streams_that_go_on_and_fresh_ones(monkeypatch):
+    monkeypatch.setattr(stream_scoring, "_scores", scores_of_frames)
+    monkeypatch.setattr(stream_scoring, "_fresh", lambda *_: np.array([1, 0, 0]))
+    ends = ((SECOND, "yes"), (3 * SECOND + 8_000, "no"), (6 * SECOND, "no"))
+    said = [Said(word, end - 8_000, end) for end, word in ends]
+    session = Session("three words", numbered(10), [*said, Said("cat", 100_000, 110_000)], [])
+    positives = Positives(TWO, [session], 0.5, watch)
+    assert (positives.carried, positives.fresh) == pytest.approx((2 / 3, 0))
+    assert positives.said.tolist() == [1, 2]
+
+
+def test_a_latency_counts_from_the_end_of_the_word():
+    positives = SimpleNamespace(sessions=[Session("a", numbered(5), SAID, [])])
+    matched = [Matched({0: 190, 1: 350}, [])]
+    assert Positives.latencies_s(positives, matched) == [("yes", -0.1), ("no", 0.5)]
+    assert latency([n / 100 for n in range(101)]) == pytest.approx((0.5, 0.95))
+
+
+def test_misses_are_of_keywords_and_false_accepts_of_the_rest():
+    def heard(name):
+        traces = SimpleNamespace(
+            fired=lambda thresholds: (name, thresholds),
+            fired_alone=lambda threshold: (name, threshold),
+        )
+        return SimpleNamespace(traces=traces, misses=lambda x: x, false_accepts=lambda x: x)
+
+    with_words, without = heard("words"), heard("others")
+    false, missed = counts_together(with_words, without, {"yes": 0.5})
+    assert (false, missed) == (("others", {"yes": 0.5}), ("words", {"yes": 0.5}))
+    false, missed = counts_alone(with_words, without, [0.2, 0.7])
+    assert false.tolist() == [["others", "0.2"], ["others", "0.7"]]
+    assert missed.tolist() == [["words", "0.2"], ["words", "0.7"]]
 
 
 def test_a_false_accept_is_what_is_not_said(heard):

@@ -42,6 +42,8 @@ def test_own_words_have_unknown_and_silence_where_there_are_recordings_of_it(cor
     own = [word("lamp"), word("door")]
     assert label_set("folder", corpus_of(*own)).labels == ("door", "lamp")
     assert label_set("folder", corpus_of(*own, NOISE)).labels == ("door", "lamp", SILENCE)
+    everyday = (Entry("bark", "noise", "training", "", ""), SECOND)  # added to words, never alone
+    assert label_set("folder", corpus_of(*own, everyday)).labels == ("door", "lamp")
     with_unknown = label_set("folder", corpus_of(*own, word(UNKNOWN)))
     assert with_unknown.labels == ("door", "lamp", UNKNOWN)
 
@@ -54,4 +56,6 @@ def test_an_unknown_name_lists_the_known_ones(corpus_of):
 def test_the_set_of_a_model_is_read_from_its_columns_in_any_order():
     labels = labels_of((SILENCE, "yes", UNKNOWN, "no"))
     assert labels == LabelSet(("yes", "no"), unknown=True, silence=True)
+    assert labels_of((SILENCE, "yes")) == LabelSet(("yes",), unknown=False, silence=True)
+    assert labels_of((UNKNOWN, "yes")) == LabelSet(("yes",), unknown=True, silence=False)
     assert labels_of(("yes",)) == LabelSet(("yes",), unknown=False, silence=False)

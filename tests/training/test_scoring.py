@@ -131,6 +131,19 @@ def test_of_other_label_sets_all_clips_of_the_split_count(corpus, corpus_of):
     assert counts(clips) == {UNKNOWN: 5}
 
 
+def test_zeros_are_as_many_as_an_average_keyword_has_and_each_heard_by_itself(corpus_of):
+    words = ("door", "door", "lamp", "fan", "fan")
+    rows = (
+        (Entry(f"{n}", "commands", "validation", word, "ann"), noise(9))
+        for n, word in enumerate(words)
+    )
+    labels = LabelSet(("door", "lamp", "fan"), unknown=False, silence=True)
+    clips = labelled_clips(corpus_of(*rows), labels, "validation", silence_is_zeros=True)
+    zeros = [clip for clip in clips if clip.label == SILENCE]
+    assert len({clip.speaker for clip in zeros}) == len(zeros) == 2  # 5 / 3
+    assert not any(clip.samples.any() for clip in zeros)
+
+
 # Scores.
 
 
@@ -209,6 +222,13 @@ def test_the_interval_is_that_of_speakers():
         assert low < share < high
         expected = 2 * 1.96 * np.sqrt(share * (1 - share) / independent)
         assert high - low == pytest.approx(expected, rel=0.15)
+
+
+def test_the_interval_leaves_out_a_fortieth_at_each_end():
+    """Of the binomial distribution, in whole clips of a hundred."""
+    correct = np.arange(100) < 50
+    low, high = interval_by_speaker(correct, [str(n) for n in range(100)])
+    assert (low, high) == pytest.approx((0.40, 0.60), abs=0.011)
 
 
 def test_the_interval_is_the_same_each_time_and_closed_where_all_is_right():

@@ -8,6 +8,7 @@ import torch
 from generated_words import SAMPLE_RATE_HZ, WORDS, make_words
 
 from sssm.config import ModelConfig
+from sssm.labels import SILENCE
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training import augment, pools
@@ -17,7 +18,7 @@ from training.corpus import Entry, Spoken, open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
 from training.streams import NOTHING, Streams, _at_level, maybe
-from training.streams_sounds import Sound, SoundPool
+from training.streams_sounds import EDGE, Sound, SoundPool, _joined
 from training.word_end import FRAME, word_span
 
 RECIPE = Recipe(
@@ -71,6 +72,12 @@ def test_one_click_is_smoothed_over_30_ms():
     assert np.diff(word_span(x)) == 3 * FRAME
 
 
+def test_a_recording_in_whole_numbers_has_its_word_where_it_is():
+    x = np.zeros(16_000, np.float32)
+    x[3_200:8_000] = 32_767 * tone(4_800)
+    assert word_span(x.astype(np.int16)) == word_span(x)
+
+
 @pytest.mark.parametrize("length", [0, 1, 159, 161, 400])
 def test_silence_and_short_recordings(length):
     assert word_span(np.zeros(length, np.float32))[1] == length
@@ -102,6 +109,77 @@ STILL = Recipe(labels="folder", speed=0.0, pitch=0.0)
 
 def value_of(sound: Sound) -> int:
     return round(float(sound.samples.max()) * 32_768)
+
+
+def test_some_of_what_stands_around_a_word_is_kept(corpus_of):
+    x = np.full(2 * SAMPLE_RATE_HZ, 50, np.int16)
+    x[12_800:19_200] = 8_000
+    corpus = corpus_of((Entry("a", "commands", "training", "go", "ann"), x))
+    recipe = replace(STILL, clip_s=2.0)
+    pool, rng = SoundPool(corpus, LabelSet(("go",), True, False), recipe), np.random.default_rng(0)
+    sounds = [pool._word("go", True, rng) for _ in range(50)]
+    before = [sound.start / SAMPLE_RATE_HZ for sound in sounds]
+    after = [(len(sound.samples) - sound.end) / SAMPLE_RATE_HZ for sound in sounds]
+    for seconds, least, most in ((before, 0.05, 0.35), (after, 0.1, 0.6)):
+        assert least - 1e-3 <= min(seconds) < least + 0.1
+        assert most - 0.1 < max(seconds) <= most
+    for sound in sounds:
+        assert sound.samples[0] == sound.samples[-1] == 0  # faded
+        assert sound.end - sound.start == pytest.approx(6_400, abs=2 * FRAME)
+    beginnings = [pool._beginning(rng) for _ in range(10)]
+    assert all(sound.start > 0.04 * SAMPLE_RATE_HZ for sound in beginnings)
+
+
+def test_another_word_is_never_a_keyword(corpus_of):
+    rows = (recorded("commands", n, word) for n, word in enumerate(("go", "cat", SILENCE)))
+    pool = SoundPool(corpus_of(*rows), LabelSet(("go",), True, False), STILL)
+    rng = np.random.default_rng(0)
+    assert {pool._other(rng) for _ in range(50)} == {"cat"}
+
+
+def test_a_word_that_starts_with_the_same_consonant_is_no_other_start(corpus_of):
+    """Of "say" and "stop" would come "sop"."""
+    rows = (recorded("commands", n, word) for n, word in enumerate(("stop", "say", "down")))
+    pool = SoundPool(corpus_of(*rows), LabelSet(("stop",), True, False), STILL)
+    assert pool._blends == [("down", "stop")]
+
+
+def test_what_is_said_varies_as_the_recipe_says(corpus_of, monkeypatch):
+    asked = []
+
+    def speed_or_pitch(x, _, **settings):
+        asked.append(settings)
+        return x
+
+    monkeypatch.setattr(augment, "speed_or_pitch", speed_or_pitch)
+    talk = recorded("speech", 3)
+    corpus = corpus_of(
+        recorded("commands", 1, "go"), talk, words={"speech 3": [Spoken("fall", 0, 9_000)]}
+    )
+    recipe = replace(STILL, speed=0.11, pitch=0.12, speed_range=0.13)
+    pool, rng = SoundPool(corpus, LabelSet(("go",), True, False), recipe), np.random.default_rng(0)
+    pool._word("go", True, rng)
+    pool._cut(rng)
+    pool._speech(rng)
+    assert asked == [{"speed_share": 0.11, "pitch_share": 0.12, "most": 0.13}] * 3
+
+
+def test_keywords_are_drawn_alike_however_often_they_are_recorded(corpus_of):
+    rows = [recorded("commands", n, "go" if n else "no") for n in range(10)]
+    pool = SoundPool(corpus_of(*rows), LabelSet(("go", "no"), True, False), STILL)
+    rng = np.random.default_rng(0)
+    words = [pool._keyword(rng) for _ in range(400)]
+    assert words.count("no") == pytest.approx(200, abs=30)
+
+
+def test_two_sounds_are_joined_where_one_ends_and_the_other_starts():
+    x = np.full(4 * EDGE, 0.1, np.float32)
+    sound = _joined(Sound(x, 100, 3 * EDGE, "go"), Sound(2 * x, EDGE, 3 * EDGE, "no"))
+    assert (sound.start, sound.end, sound.label) == (100, 5 * EDGE, "_unknown_")
+    assert sound.samples[0] == sound.samples[-1] == 0
+    inner = np.repeat(np.float32([0.1, 0.2]), (2 * EDGE, 2 * EDGE))
+    np.testing.assert_array_equal(sound.samples[EDGE : 5 * EDGE], inner)
+    assert len(sound.samples) == 6 * EDGE
 
 
 def test_parts_of_a_word_are_not_the_word(corpus_of):

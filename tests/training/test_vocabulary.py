@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from training.corpus import Entry, Spoken
-from training.vocabulary import BLANK, Vocabulary, onset, rime
+from training.vocabulary import (
+    BLANK,
+    Vocabulary,
+    onset,
+    pronounced,
+    require_pronounced,
+    rime,
+    words_of,
+)
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def test_phones_are_those_of_the_dictionary():
 def test_every_phone_has_a_column_beside_the_blank():
     vocabulary = Vocabulary([])
     assert vocabulary.phone_count == 40  # 39 phones of the CMU dictionary
-    numbers = vocabulary.phones(["azure", "boy", "thought", "the", "judge", "yellow", "white"])
+    numbers = vocabulary.phones(["azure", "boy", "thought", "on", "the", "judge", "white"])
     assert numbers is not None
     assert all(BLANK < n < 40 for n in numbers)
 
@@ -65,3 +73,20 @@ def test_every_phone_has_a_column_beside_the_blank():
 def test_a_word_is_its_first_consonants_and_what_follows(word, first, rest):
     assert onset(word) == tuple(first.split())
     assert rime(word) == tuple(rest.split())
+
+
+def test_words_in_a_row_are_known_where_each_of_them_is():
+    assert pronounced("on top") == pronounced("on") + pronounced("top")
+    assert pronounced("on xqzt") == pronounced("xqzt on") == pronounced("") == ()
+
+
+def test_words_must_be_known_however_they_are_written():
+    require_pronounced(["Stop", "hey MAPLE"])
+    with pytest.raises(ValueError, match=r"^'Xqzt' is not in the dictionary"):
+        require_pronounced(["stop", "Xqzt"])
+
+
+def test_a_transcript_is_its_words():
+    words = ["stop", "he", "said", "don't", "go", "twenty-one"]
+    assert words_of('"Stop," he said - (don\'t); go: -twenty-one-!') == words
+    assert words_of(" ") == []
