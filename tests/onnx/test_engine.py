@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sounds import chirps, sensitive
 
 from sssm.classifier import Classifier
+from sssm.onnx import engine as under_test
 from sssm.onnx.checksum import ZEROS, sealed
 from sssm.onnx.engine import OnnxEngine, OnnxModel
 from sssm.onnx.export import Export, export_model
@@ -199,8 +201,9 @@ def test_single_frames_go_through_the_file_that_lies_beside(files, tmp_path):
 def test_what_lies_beside_and_is_no_such_file_is_left_alone(files, tmp_path):
     both, beside = tmp_path / "both.onnx", tmp_path / "both.frame.onnx"
     both.write_bytes(files[1].read_bytes())
-    exported(files[0], beside, unit="chunk", frames=1)
-    assert OnnxModel(both).frames is None
+    for wanted in ({"unit": "chunk", "frames": 1}, {"sample_rate_hz": 8_000}):
+        exported(files[0], beside, **wanted)
+        assert OnnxModel(both).frames is None
     other = onnx.load_from_string(files[2].read_bytes())
     (fingerprint_of,) = (entry for entry in other.metadata_props if entry.key == "model")
     fingerprint_of.value = '"0123456789abcdef"'
@@ -307,3 +310,29 @@ def test_many_streams_take_turns_without_binding_anew(spotters, monkeypatch):
     for _ in range(3):
         for stream in streams:
             stream.push(x)
+
+
+def test_what_was_bound_last_is_kept(files, monkeypatch):
+    monkeypatch.setattr(under_test, "KEPT", 3)
+    engine, bound = OnnxModel(files[1]).at_rate(16_000), []
+    bind = engine._bind
+
+    def noted(rows, frames, *given):
+        bound.append(frames)
+        return bind(rows, frames, *given)
+
+    monkeypatch.setattr(engine, "_bind", noted)
+    for frames in (1, 2, 3, 1, 4, 1, 3, 2):
+        engine.run(np.zeros((1, frames * 160), np.float32), 0, engine.init_state(1))
+    assert bound == [1, 2, 3, 4, 2]
+
+
+def test_threads_share_no_arrays(files):
+    engine, bound = OnnxModel(files[1]).at_rate(16_000), []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: bound.append(engine._bound(1, 1, 0)))
+        thread.start()
+        thread.join()
+    one, other = bound
+    assert not np.shares_memory(one.audio, other.audio)
+    assert not np.shares_memory(one.scores, other.scores)

@@ -8,6 +8,7 @@ from torch import nn
 
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
+from sssm.weights import load_model
 from training.initial import initial_model
 from training.labels import LabelSet
 from training.optimizer import STATE_SPACE, optimizer_of, set_rates, share_of_rate
@@ -29,6 +30,24 @@ def test_state_space_parameters_have_their_own_rate_and_no_decay():
         assert group["lr"] == (1e-3 if own else 4e-3) * share_of_rate(10, RECIPE)
         assert group["weight_decay"] == (0.02 if parameter.dim() == 2 and not own else 0)
     assert sum(name.endswith(("log_dt", "log_decay", "frequency")) for name in names) == 6
+
+
+@pytest.mark.parametrize(
+    ("shape", "own"),
+    [
+        ({}, "centre_logit width_log log_rate log_decay frequency log_dt"),
+        ({"layer": "mamba"}, "centre_logit width_log log_rate log_decay"),
+        ({"front": "samples", "layer": "s4"}, "log_rate log_decay frequency log_dt P B"),
+    ],
+)
+def test_state_space_parameters_are_all_of_a_b_and_dt(shape, own):
+    sizes = {"bands": 4, "channels": 4, "state_size": 2, "depth": 1}
+    model = KeywordModel(ModelConfig(labels=("a", "b"), **sizes | shape))
+    groups = optimizer_of(model, RECIPE).param_groups
+    (states,) = (group["params"] for group in groups if group["highest"] == RECIPE.ssm_lr)
+    ids = {id(parameter) for parameter in states}
+    named = {name.rsplit(".", 1)[-1] for name, p in model.named_parameters() if id(p) in ids}
+    assert named == set(own.split())
 
 
 def test_the_rate_rises_then_falls():
@@ -65,6 +84,15 @@ def test_other_labels_get_a_new_head(model_file):
     assert all(isinstance(head, nn.Linear) for head in heads)
     assert not torch.equal(heads[0].weight, heads[1].weight)
     assert torch.equal(one.lift.weight, two.lift.weight)
+
+
+def test_the_same_labels_in_another_order_get_a_new_head(model_file):
+    recipe = Recipe().like(ModelConfig(labels=("a",), bands=8, channels=8, state_size=2, depth=2))
+    trained, card = load_model(model_file)
+    labels = LabelSet(("yes", "no"), True, True)
+    assert set(labels.labels) == set(card.labels)
+    model = initial_model(recipe, labels, model_file)
+    assert not torch.equal(model.head.weight, trained.head.weight)
 
 
 def test_front_and_layer_are_what_the_recipe_says():

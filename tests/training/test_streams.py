@@ -135,6 +135,7 @@ def test_another_word_is_never_a_keyword(corpus_of):
     pool = SoundPool(corpus_of(*rows), LabelSet(("go",), True, False), STILL)
     rng = np.random.default_rng(0)
     assert {pool._other(rng) for _ in range(50)} == {"cat"}
+    assert {value_of(pool._part(rng)) for _ in range(50)} == {0, 1}
 
 
 def test_a_word_that_starts_with_the_same_consonant_is_no_other_start(corpus_of):
@@ -166,9 +167,10 @@ def test_what_is_said_varies_as_the_recipe_says(corpus_of, monkeypatch):
 
 def test_keywords_are_drawn_alike_however_often_they_are_recorded(corpus_of):
     rows = [recorded("commands", n, "go" if n else "no") for n in range(10)]
-    pool = SoundPool(corpus_of(*rows), LabelSet(("go", "no"), True, False), STILL)
+    pool = SoundPool(corpus_of(*rows), LabelSet(("go", "lamp", "no"), True, False), STILL)
     rng = np.random.default_rng(0)
     words = [pool._keyword(rng) for _ in range(400)]
+    assert set(words) == {"go", "no"}  # of the lamp there is nothing
     assert words.count("no") == pytest.approx(200, abs=30)
 
 
