@@ -223,6 +223,43 @@ def test_every_parameter_learns(layer):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("shape", [{}, {"layer": "mamba"}, {"front": "samples"}])
+def test_training_drops_out_of_a_single_frame_too(shape):
+    model, x = tiny(dropout=0.5, channels=16, **shape).train(), noise(1, 160, 1)
+    assert not torch.equal(model(x)[0], model(x)[0])
+
+
+@torch.no_grad()
+def test_a_stream_is_no_clip():
+    """Its frames are decided alike, and leave the answer for the clip as it was."""
+    model, x = tiny(), noise(2, 410, 1)
+    _, before = model(x)
+    logits, after = model.decide(x, before)
+    wanted, of_clip = model(x, before)
+    assert torch.equal(logits, wanted)
+    assert all(map(torch.equal, after.clip, before.clip))
+    assert all(map(torch.equal, leaves(after[:3]), leaves(of_clip[:3])))
+    assert of_clip.clip.frames > after.clip.frames
+
+
+@pytest.mark.parametrize("layer", ["s4d", "s4"])
+def test_a_state_of_the_samples_has_as_many_modes_in_both_layers(layer):
+    model = tiny(front="samples", layer=layer, state_size=3)
+    assert model.front.blocks[0].ssm.log_decay.shape == (6, 3)
+
+
+@torch.no_grad()
+def test_memories_before_training_are_those_of_words_or_of_the_paper():
+    block = tiny(channels=64).blocks[0]
+    seconds = -0.01 / block.ssm.discrete()[0].abs().log()
+    assert 0.035 < seconds.min() < 0.06
+    assert 0.15 < seconds.max() < 0.23
+    dt = tiny(channels=64, front="samples").front.blocks[0].ssm.log_dt.exp()
+    assert 1e-3 <= dt.min() < 2e-3
+    assert 0.05 < dt.max() <= 0.1
+
+
+@torch.no_grad()
 def test_a_batch_of_streams_is_its_rows():
     model, x = tiny(), noise(3, 410, 1)
     y, state = model(x)

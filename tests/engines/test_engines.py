@@ -42,6 +42,10 @@ def test_each_model_has_its_engine(name):
     assert isinstance(engine, CompiledEngine if name == "compiled" else LayerEngine)
 
 
+def test_mamba_is_run_by_its_layers():
+    assert isinstance(engine_for(tiny(layer="mamba"), 8_000), LayerEngine)
+
+
 @pytest.mark.parametrize("rate", RATES)
 def test_compiled_numbers_are_the_layers(rate):
     """As near to float64 as the layers' own float32 is."""

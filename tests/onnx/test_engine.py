@@ -11,12 +11,15 @@ import pytest
 from sounds import chirps, sensitive
 
 from sssm.classifier import Classifier
+from sssm.config import ModelConfig
+from sssm.model import KeywordModel
 from sssm.onnx import engine as under_test
+from sssm.onnx import verify
 from sssm.onnx.checksum import ZEROS, sealed
 from sssm.onnx.engine import OnnxEngine, OnnxModel
 from sssm.onnx.export import Export, export_model
 from sssm.spotter import KeywordSpotter
-from sssm.weights import ModelFileError, fingerprint, load_model
+from sssm.weights import ModelCard, ModelFileError, fingerprint, load_model
 
 ROOT = Path(__file__).parents[2]
 BANDS = 8
@@ -293,6 +296,21 @@ def test_a_file_that_cannot_listen_says_which_can(files, tmp_path, spotters):
         KeywordSpotter.load(sample)
     with pytest.raises(ModelFileError, match="hears 16000 Hz alone"):
         spotters[2].stream(48_000)
+
+
+def test_blocks_on_the_samples_hear_one_rate_alone(tmp_path, monkeypatch):
+    """Also where the length is open: there are no modes to be made for another one."""
+    monkeypatch.setattr(verify, "COMPARED_FRAMES", 20)
+    sizes = {"channels": 4, "state_size": 2, "depth": 1}
+    config = ModelConfig(labels=("yes", "no"), front="samples", **sizes)
+    card = ModelCard(config=config, training_data="none", licence="none", accuracy={})
+    path = tmp_path / "samples.onnx"
+    export_model(KeywordModel(config).eval(), card, "0", path, Export(unit="chunk"))
+    model = OnnxModel(path)
+    assert model.is_open
+    assert isinstance(model.at_rate(16_000), OnnxEngine)
+    with pytest.raises(ModelFileError, match="hears 16000 Hz alone, not 8000 Hz"):
+        model.at_rate(8_000)
 
 
 def test_many_streams_take_turns_without_binding_anew(spotters, monkeypatch):

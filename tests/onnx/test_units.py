@@ -216,6 +216,14 @@ def test_the_checksum_is_of_the_file_with_zeros_in_its_place(tmp_path):
     assert hashlib.sha256(zeros).hexdigest() == checksum
 
 
+def test_what_looks_like_a_checksum_among_the_weights_is_none():
+    before, digits = b'\n\x08checksum\x12\x42"', ZEROS.encode()
+    data = before + digits + b"weights" + before + digits + b'"'
+    whole = sealed(data)
+    assert whole.startswith(before + digits + b"weights" + before)
+    assert whole[-65:-1] == hashlib.sha256(data).hexdigest().encode()
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
@@ -249,6 +257,22 @@ def test_a_file_that_differs_is_not_left(tmp_path, monkeypatch, fault):
     with pytest.raises(VerificationError, match="differ from torch's by"):
         written(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("by", [1e-3, -1e-3])
+def test_what_counts_is_what_a_used_state_gives(tmp_path, monkeypatch, by):
+    path, model, card, _ = written(tmp_path)
+    own = scores_of(path, card, verify.sounds(16_000))
+
+    def wrong_in(frame):
+        scores = own.copy()
+        scores[1, frame, 2] += by
+        monkeypatch.setattr(verify, "scores_of", lambda *_: scores)
+        return verify.verify(path, card, model, 1e-5)
+
+    assert wrong_in(verify.USED_FRAMES - 1) < 1e-5
+    with pytest.raises(VerificationError, match=r"by 1\.0e-03, more than 1e-05$"):
+        wrong_in(verify.USED_FRAMES)
 
 
 def test_int8_is_small_and_real(tmp_path):

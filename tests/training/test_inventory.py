@@ -20,7 +20,7 @@ def test_what_there_is_is_one_line_where_nothing_is_odd(tmp_path):
     assert line.startswith(
         "recordings: 6 of _unknown_, 6 of fall, 6 of high, 6 of low, 6 of rise, "
     )
-    assert line.endswith(" min of talk, 1 without a word")
+    assert line.endswith(", 1.3 min of talk, 1 without a word")  # the rest is held out
 
 
 def test_what_looks_like_a_slip_is_told(tmp_path):
@@ -45,3 +45,25 @@ def test_what_looks_like_a_slip_is_told(tmp_path):
         "one word each is meant",
         f"{root}/rise/00.wav: the same recording as _unknown_/zz.wav",
     ]
+
+
+def test_what_is_meant_is_not_told(tmp_path):
+    """Five of a word, few of other words, the same twice, and what is loud downwards alone."""
+    root = make_words(tmp_path / "words", clips=6)
+    (root / "high" / "05.wav").unlink()
+    for path in sorted((root / "_unknown_").iterdir())[1:]:
+        path.unlink()
+    shutil.copy(root / "rise" / "00.wav", root / "rise" / "zz.wav")
+    clicks = np.zeros(SAMPLE_RATE_HZ, np.int16)
+    clicks[::100] = -32_768
+    soundfile.write(root / "low" / "clicks.wav", clicks, SAMPLE_RATE_HZ)
+    assert len(lines_of(root)) == 1
+
+
+def test_what_is_softer_than_50_db_below_full_scale_is_told(tmp_path):
+    root = make_words(tmp_path / "words", clips=6)
+    for peak in (99, 100):
+        x = np.full(SAMPLE_RATE_HZ, peak, np.int16)
+        soundfile.write(root / "low" / f"{peak}.wav", x, SAMPLE_RATE_HZ)
+    _, *slips = lines_of(root)
+    assert slips == [f"{root}/low/99.wav: next to silent"]

@@ -45,6 +45,25 @@ def test_what_is_no_setting_is_refused(setting, message):
         Recipe().override([setting])
 
 
+@pytest.mark.parametrize(
+    ("names", "value", "message"),
+    [
+        ("bands channels state_size depth steps batch loaders", 0, "at least 1"),
+        ("save_every validate_every log_every", 0, "at least 1"),
+        ("stream_s session_s clip_norm lr ssm_lr", 0, "above 0"),
+        ("dropout ema unknown_share silence_share", 1, "in"),
+        ("sentence_share phrase_share speed pitch noise babble", 1.5, "in"),
+        ("room low_pass notch tilt time_mask", -0.5, "in"),
+        ("word_weight phone_weight stream_weight weight_decay", -1, "in"),
+        ("warmup vocabulary stream_rows seed", -1, "not be below 0|in"),
+    ],
+)
+def test_every_number_has_its_bounds(names, value, message):
+    for name in names.split():
+        with pytest.raises(ValueError, match=f"^{name} must (be )?({message})"):
+            Recipe().override([f"{name}={value}"])
+
+
 def test_an_unknown_preset_names_the_known_ones():
     with pytest.raises(ValueError, match=r"kws12-s4.*own-words.*smoke"):
         preset("kws13")
@@ -55,6 +74,7 @@ def test_what_is_made_to_be_listened_with_at_once_trains_on_streams():
 
 
 def test_a_recipe_takes_the_shape_of_a_model():
-    config = ModelConfig(labels=("a", "b"), channels=24, depth=3)
-    recipe = Recipe(steps=7).like(config)
-    assert (recipe.channels, recipe.depth, recipe.steps) == (24, 3, 7)
+    shape = {"front": "samples", "layer": "s4", "bands": 9, "channels": 24}
+    shape |= {"state_size": 3, "depth": 2}
+    config = ModelConfig(labels=("a", "b"), **shape)
+    assert Recipe(steps=7, dropout=0.3).like(config) == Recipe(steps=7, dropout=0.3, **shape)

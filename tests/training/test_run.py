@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.recipe import Recipe
 from training.run import Log, RunFolder
@@ -38,6 +39,12 @@ def test_a_setting_that_an_older_run_lacks_had_its_default(tmp_path):
         folder.start(Recipe(stream_rows=2), FACTS)
 
 
+def test_a_fact_that_an_older_run_does_not_know_is_no_difference(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(Recipe(), {"devices": 1})
+    folder.start(Recipe(), {"devices": 1, "init": "a model"})
+
+
 @pytest.mark.parametrize("written", ["{", "[1]", "null"])
 def test_settings_that_cannot_be_read_are_refused(tmp_path, written):
     (tmp_path / "recipe.json").write_text(written)
@@ -63,6 +70,32 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path, kept):
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read"):
         folder.load()
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.save({"step": print})
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read"):
+        folder.load()
+
+
+def test_a_row_cut_short_is_dropped(tmp_path):
+    (tmp_path / "log.csv").write_text("step,name,value\n10,clip,1\n10,tot")
+    log = Log(RunFolder(tmp_path), 20)
+    log.write(20, {"total": 1 / 3})
+    log.close()
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert rows == ["step,name,value", "10,clip,1", "20,total,0.333333"]
+
+
+def test_the_board_shows_the_same_numbers(tmp_path):
+    for first, values in ((0, {10: 1.0, 20: 2.0, 30: 3.0}), (20, {30: 4.0})):
+        log = Log(RunFolder(tmp_path), first)
+        for step, value in values.items():
+            log.write(step, {"clip": value})
+        log.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in board.Scalars("clip")] == [(10, 1), (20, 2), (30, 4)]
 
 
 def test_rows_beyond_the_checkpoint_are_dropped(tmp_path):

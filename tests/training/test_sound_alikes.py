@@ -52,6 +52,32 @@ def test_an_apostrophe_is_part_of_its_word(quote):
     assert sentences(quote, ["down"]) == [("don't", "go", "there", "with", "us")]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("the boat is here--the night is long", ["the boat is here", "the night is long"]),
+        ("the boat is here\n \nthe night\nis long", ["the boat is here", "the night is long"]),
+        ("the bus stopped at the light", []),  # a form of "stop"
+        ("we go " * 6, ["we go " * 6]), ("we go " * 6 + "there", []),  # twelve words, and more
+    ],
+)  # fmt: skip
+def test_sentences_end_at_dashes_and_empty_lines_and_are_short(text, said):
+    assert [" ".join(words) for words in sentences(text, ["stop"])] == list(map(str.strip, said))
+
+
+def test_the_best_sentences_come_first_and_not_alike_ones_in_a_row():
+    said = [
+        tuple(f"{one} {near} is old".split()) for one in ("the", "a") for near in ("town", "man")
+    ]
+    said.append(("the", "now", "is", "old"))  # less like "down", and new
+    made = list(lines(said, ["down"], 99, np.random.default_rng(0)))[::3]
+    towns = {"the town is old", "a town is old"}
+    assert made[0] in towns
+    assert made[1] == "the now is old"
+    assert made[2] in towns
+    assert len(made) == 5
+
+
 def test_near_words_come_by_likeness():
     words = near_words(sentences(TEXT, KEYWORDS), KEYWORDS)
     assert words[0] == "known"  # all of "no"
@@ -91,6 +117,18 @@ def test_words_alone_and_too_few_of_them(tmp_path):
     assert result.stdout.split() == near_words(sentences(TEXT, ["down"]), ["down"])[:2]
     result = CliRunner().invoke(app, [*arguments, "--count", "99"])
     assert f"{len(result.stdout.split())} of 99 lines" in result.stderr
+
+
+def test_texts_are_read_apart_and_the_seed_says_which_lines(tmp_path):
+    (tmp_path / "a").write_text("We see the light", encoding="utf-8-sig")
+    (tmp_path / "b").write_text("The night is bright", encoding="utf-8")
+    texts = [f"--texts={tmp_path / name}" for name in "ab"]
+
+    def made(seed):
+        return CliRunner().invoke(app, ["White", *texts, "--seed", str(seed)]).stdout
+
+    assert set(made(0).splitlines()[::3]) == {"we see the light", "the night is bright"}
+    assert made(0) == made(0) != made(1)
 
 
 @pytest.mark.parametrize(
