@@ -6,6 +6,7 @@ from sounds import chirps, sensitive
 
 from sssm import KeywordSpotter
 from sssm.hearing import Health
+from sssm.rows import MOST_ROWS
 
 SIZE = 5
 
@@ -58,6 +59,55 @@ def test_a_batch_is_its_streams(spotter, rate, plan, scores):
             assert times == sorted(times)
         np.testing.assert_allclose(batch.scores, [s.scores for s in streams], atol=1e-6)
         assert batch.time_s.tolist() == [s.time_s for s in streams]
+
+
+def test_rows_whose_next_frame_is_longer_go_apart(spotter):
+    """At 11,025 Hz a frame has 110 samples or 111: by turns, which rows take each on their own."""
+    batch, x = spotter.batch(SIZE, 11_025), sounds(11_025, 0.5)
+    first = np.array([220, 0, 110, 330, 110])
+    for n in (110, 220, 330):
+        batch.push_scores(x[:, :n], first == n)
+    rest = np.stack([row[n : n + 3_000] for row, n in zip(x, first, strict=True)])
+    scores = batch.push_scores(rest)
+    for row, n in enumerate(first):
+        expected = spotter.stream(11_025).push_scores(x[row, : n + 3_000])
+        np.testing.assert_allclose(scores[row], expected[n // 110 :], atol=1e-6)
+
+
+def test_a_batch_may_have_more_rows_than_go_together(spotter):
+    x = np.resize(sounds(16_000, 0.3), (MOST_ROWS + 3, 4_800))
+    batch = spotter.batch(len(x))
+    scores = batch.push_scores(x)
+    for row in (0, MOST_ROWS - 1, MOST_ROWS, len(x) - 1):
+        expected = spotter.stream().push_scores(x[row])
+        np.testing.assert_allclose(scores[row], expected, atol=1e-6)
+    assert (batch.time_s == 0.3).all()
+    np.testing.assert_array_equal(batch.scores, [of[-1] for of in scores])
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_latest_scores_are_those_of_the_last_whole_frame(spotter, rows):
+    batch, x = spotter.batch(rows), sounds(16_000, 0.1)[:rows]
+    np.testing.assert_array_equal(batch.scores, np.full((rows, 4), 0.25))
+    scores = batch.push_scores(x[:, :1_000])
+    np.testing.assert_array_equal(batch.scores, [of[5] for of in scores])
+    batch.push_scores(x[:, 1_000:1_100])  # ends no frame
+    np.testing.assert_array_equal(batch.scores, [of[5] for of in scores])
+
+
+def test_a_state_is_not_written_over_while_it_is_read(spotter, monkeypatch):
+    stream, x = spotter.stream(), chirps(1.6, 16_000)
+    engine = stream._rows.engine
+    run = engine.run
+
+    def checked(piece, before, state, out=None):
+        assert out is None or not any(map(np.shares_memory, state, out))
+        return run(piece, before, state, out)
+
+    monkeypatch.setattr(engine, "run", checked)
+    for start, end in ((0, 160), (160, 24_000), (24_000, 24_160)):  # more than go together
+        stream.push(x[start:end])
+    assert stream.time_s == 1.51
 
 
 def test_rows_fire(spotter):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from sssm import traces as under_test
 from sssm.calibration import (
     HIGHEST,
     LOWEST,
@@ -125,6 +126,21 @@ def test_traces_say_what_each_keyword_would_do_alone():
     assert traced(detector, recordings, 0.1, rng).fired_alone(0.4) == sorted(want)
 
 
+def test_traces_may_grow_by_turns_and_be_asked_in_between():
+    rng = np.random.default_rng(3)
+    named = dict.fromkeys(KEYWORDS, 0.3)
+    detector = Detector(labels=LABELS, thresholds=named)
+    recordings = [some_scores(400, rng) for _ in range(2)]
+    traces = Traces(detector, 0.2)
+    both = [traces.begin() for _ in recordings]
+    for end in range(100, 500, 100):
+        for trace, scores in zip(both, recordings, strict=True):
+            trace.push(scores[end - 100 : end])
+        want = live(detector, [scores[:end] for scores in recordings])
+        assert traces.fired(named) == want
+    assert {fired.recording for fired in want} == {0, 1}
+
+
 def test_traces_keep_little_of_quiet():
     traces = Traces(Detector(labels=LABELS, smoothing=0.7, min_frames=3), 0.2)
     quiet = np.full((10_000, len(LABELS)), 0.01, np.float32)
@@ -160,6 +176,11 @@ def test_a_long_excursion_beside_short_ones_is_heard_too(monkeypatch):
     recordings = [some_scores(frames, rng) for frames in (30, 2_000, 60)]
     traces = traced(detector, recordings, 0.3, rng)
     assert traces.fired(dict(detector.thresholds)) == live(detector, recordings)
+
+
+def test_rows_go_together_while_their_array_is_small(monkeypatch):
+    monkeypatch.setattr(under_test, "MOST_ROW_FRAMES", 100)
+    assert [under_test._fitting(np.array(n)) for n in ([10, 20, 60], [30, 50], [200])] == [2, 2, 1]
 
 
 # Thresholds.

@@ -121,6 +121,27 @@ def test_two_stages_reject_what_one_lets_through():
 
 
 @torch.no_grad()
+def test_bands_are_mel_spaced_and_as_wide_as_the_ears_before_training():
+    layer = Filterbank(bands=64, sample_rate_hz=16_000)
+    centre, width = layer.centre_hz.numpy(), layer.width_hz.numpy()
+    assert (centre[0], centre[-1]) == pytest.approx((60, 7_000), rel=1e-3)
+    steps = np.diff(2595 * np.log10(1 + centre / 700))
+    np.testing.assert_allclose(steps, steps.mean(), rtol=1e-2)
+    np.testing.assert_allclose(width, 24.7 + 0.107939 * centre, rtol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+def test_silence_is_what_zeros_give_at_the_rate_of_the_training(rate):
+    layer = filterbank()
+    layer.unheard.copy_(100 + torch.arange(4.0))
+    layer.centre_logit[3] = 9.0  # its band reaches beyond 8 kHz
+    silence, _ = layer(torch.zeros(1, 160, 1))
+    assert silence[0, 0, 3] == 103
+    torch.testing.assert_close(layer.at_rate(rate).silence(), silence[0])
+
+
+@torch.no_grad()
 def test_bands_above_the_input_are_a_learned_constant():
     """At a lower rate, or in a row that is band-limited: the same bands, the same constant."""
     layer = filterbank(bands=12)
