@@ -95,6 +95,16 @@ def test_the_latest_scores_are_those_of_the_last_whole_frame(spotter, rows):
     np.testing.assert_array_equal(batch.scores, [of[5] for of in scores])
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_push_may_end_with_the_frame_that_was_waited_for(spotter, rows):
+    batch, x = spotter.batch(rows), sounds(16_000, 0.1)[:rows]
+    whole = spotter.batch(rows).push_scores(x)
+    parts = [batch.push_scores(part) for part in np.split(x, [200, 320, 500], axis=1)]
+    for row in range(rows):
+        found = np.concatenate([part[row] for part in parts])
+        np.testing.assert_allclose(found, whole[row], atol=1e-6)
+
+
 def test_a_state_is_not_written_over_while_it_is_read(spotter, monkeypatch):
     stream, x = spotter.stream(), chirps(1.6, 16_000)
     engine = stream._rows.engine
