@@ -18,6 +18,7 @@ from sssm.onnx import verify
 from sssm.onnx.checksum import ZEROS, sealed
 from sssm.onnx.engine import OnnxEngine, OnnxModel
 from sssm.onnx.export import Export, export_model
+from sssm.rows import MOST_ROW_FRAMES
 from sssm.spotter import KeywordSpotter
 from sssm.weights import ModelCard, ModelFileError, fingerprint, load_model
 
@@ -162,6 +163,23 @@ def test_a_push_that_fails_leaves_the_state_as_it_was(spotters, monkeypatch, fra
         stream.push(x[: frames * 160])
     monkeypatch.undo()
     np.testing.assert_array_equal(stream.push_scores(x), other.push_scores(x))
+
+
+def test_a_state_is_not_written_over_while_it_is_read(spotters, monkeypatch):
+    stream, x = spotters[1].stream(), chirps(1.6, 16_000)
+    engine, given = stream._rows.engine, []
+    run = engine.run
+
+    def checked(piece, before, state, out=None):
+        given.append(out)
+        assert out is None or not np.shares_memory(state[0], out[0])
+        assert piece.shape[1] <= MOST_ROW_FRAMES * 160
+        return run(piece, before, state, out)
+
+    monkeypatch.setattr(engine, "run", checked)
+    for start, end in ((0, 160), (160, 24_000), (24_000, 24_160)):  # the second in three pieces
+        stream.push(x[start:end])
+    assert [out is None for out in given] == [False, True, True, True, False]
 
 
 class Counted:
