@@ -23,3 +23,9 @@ def test_the_answer_is_the_layers(cuts):
 def test_no_frame_is_no_answer():
     with pytest.raises(ValueError, match="no answer before"):
         ClipAnswer((0.0, 0.0)).scores()
+
+
+def test_logits_of_any_size_are_probabilities():
+    answer = ClipAnswer((0.0, 0.0))
+    answer.listen(np.float32([[1e4, -1e4]] * 5))
+    assert answer.scores().tolist() == [1, 0]

@@ -13,6 +13,7 @@ from sssm.labels import label_of
         ("_background_noise_", ("lamp", "_unknown_", "_silence_"), "_silence_"),
         ("house", ("lamp", "_silence_"), None),
         ("_background_noise_", ("lamp", "_unknown_"), None),
+        ("_silence_", ("lamp", "_unknown_"), None),
     ],
 )
 def test_what_a_folder_is_to_a_model(folder, labels, expected):

@@ -114,6 +114,28 @@ def test_a_call_is_measured_after_others_that_warm_up():
     assert cost.p50 <= cost.p99
 
 
+def test_the_costs_are_those_of_the_calls_after_the_warm_up(monkeypatch):
+    clock, random, took = types.SimpleNamespace(ns=0), np.random.default_rng(0), []
+
+    def call(_):
+        took.append(int(random.integers(1_000, 20_000)))
+        clock.ns += took[-1]
+
+    still = types.SimpleNamespace(
+        perf_counter=lambda: clock.ns / 1e9, perf_counter_ns=lambda: clock.ns,
+        process_time_ns=lambda: clock.ns // 2,
+    )  # fmt: skip
+    monkeypatch.setattr(bench, "time", still)
+    cost = bench.measured(call, itertools.repeat(np.zeros(1, np.float32)), 0.01)
+    warm, counted = took[: -cost.calls], took[-cost.calls :]
+    assert (sum(warm), sum(counted)) == pytest.approx((2e6, 1e7), abs=20_000)
+    assert (cost.p50, cost.p99) == pytest.approx(np.percentile(counted, [50, 99]) / 1e3)
+    assert cost.cpu == pytest.approx(np.mean(counted) / 2e3, abs=1e-3)
+    took.clear()
+    bench.measured(call, itertools.repeat(np.zeros(1, np.float32)), 20e-6)
+    assert len(took) > 1  # the first took longer than the warm up alone
+
+
 def test_a_call_that_takes_longer_than_its_time_is_made_once():
     calls = []
     cost = bench.measured(calls.append, itertools.repeat(np.zeros(1, np.float32)), 0.0)

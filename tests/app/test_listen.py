@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
 import numpy as np
@@ -28,12 +29,14 @@ from virtual_microphone import (
 
 import app.hooks
 import app.listener
+import app.sources
 from app.cli import cli, main
 from app.clips import Clips, write_new
 from app.display import Lines, Picture, Reading
 from app.hooks import Hook
 from app.listener import Listener
-from app.sources import Piece
+from app.sources import SILENT, Piece, RecordingSource
+from sssm.detector import Detection
 from sssm.spotter import KeywordSpotter
 
 __all__ = ["virtual_microphone"]  # a fixture
@@ -179,6 +182,29 @@ def test_in_real_time_it_lasts_as_long_and_says_the_same(folder, model):
     assert slow.stderr.startswith("listening to short.wav at 16000 Hz")
 
 
+def test_in_real_time_a_piece_comes_when_it_is_due_and_the_end_is_not_waited_for(
+    folder, monkeypatch
+):
+    clock = SimpleNamespace(now_s=100.0)
+
+    def sleep(seconds):
+        clock.now_s += seconds
+
+    still = SimpleNamespace(monotonic=lambda: clock.now_s, sleep=sleep)
+    monkeypatch.setattr(app.sources, "time", still)
+    soundfile.write("short.wav", np.ones(4_410) / 2, 44_100)
+    source = RecordingSource("short.wav", real_time=True)
+    clock.now_s = 200.0
+    source.start()
+    came = [(len(p.samples), p.is_after, clock.now_s) for p in iter(source.read, None)]
+    source.close()
+    sound = [(length, now_s) for length, is_after, now_s in came if not is_after]
+    assert [length for length, _ in sound] == [441] * 10
+    assert [now_s for _, now_s in sound] == pytest.approx([200 + n / 100 for n in range(1, 11)])
+    assert {now_s for _, _, now_s in came[10:]} == {sound[-1][1]}
+    assert sum(length for length, _, _ in came[10:]) == round(0.75 * 44_100)
+
+
 def test_options_of_the_detector_are_heeded(folder, model):
     whole = events(run(model, "--input", "chirps.wav", "--json").stdout)
     assert {event["keyword"] for event in whole} == {"yes", "no"}
@@ -313,6 +339,61 @@ def test_a_new_beginning_forgets_the_sound_before_but_not_the_time(spotter):
     assert [event["time_s"] for event in found] == pytest.approx(expected, abs=1e-5)
 
 
+def test_time_goes_on_over_every_new_beginning(spotter):
+    quiet = np.full(16_000, 0.01, np.float32)
+    listening, _ = listener(spotter, [Piece(quiet, fresh=True)] * 3)
+    assert listening.heard_s == pytest.approx(3)
+    assert listening.summary.startswith("heard 3.0 s; 0 detections; ")
+
+
+def test_what_waits_at_a_new_beginning_is_kept_with_the_sound_there_is(folder, spotter):
+    x, quiet = chirps(2.0, 16_000), np.full(4_410, 0.01, np.float32)
+    first = spotter.stream(16_000).push(x)[0]
+    x = x[: round((first.time_s + 0.02) * 16_000)]
+    again = chirps(2.0, 44_100)
+    pieces = [*cut(x), Piece(quiet, fresh=True), *cut(again, 441)]
+    listener(spotter, Pieces(pieces, next_rate=44_100), clips=Clips("clips"))
+    kept, *others = [soundfile.read(path) for path in sorted(Path("clips").iterdir())]
+    start = max(0, round((first.start_s - 0.3) * 16_000))
+    np.testing.assert_array_equal(kept[0], np.rint(x[start:] * 32_768) / 32_768)
+    assert [kept[1], *{rate for _, rate in others}] == [16_000, 44_100]
+
+
+def test_a_keyword_need_not_be_a_name_of_a_file(folder, spotter):
+    listening = Listener(Pieces([]), spotter, Screen(), clips=Clips("clips"))
+    listening._say(Detection("../on off_1", 0.9, 0.1, 0.5))
+    listening.close()
+    (name,) = os.listdir("clips")
+    assert name.endswith("_---on-off_1.wav")
+
+
+def test_a_reading_is_of_the_sound_since_the_last(spotter):
+    readings: list[Reading] = []
+    screen = Screen()
+    screen.wants_readings, screen.show = True, readings.append
+    pieces = [Piece(np.float32([0.1, -0.5, 0.2])), Piece(np.float32([0.05])), Piece(SILENT)]
+    Listener(Pieces(pieces), spotter, screen).run(lambda: False, lambda: False)
+    assert [reading.level_db for reading in readings] == pytest.approx([-6.02, -26.02, -60], 1e-3)
+    assert {reading.heading for reading in readings} == {"a test, 16000 Hz, 0 s, 0 overflows"}
+    for reading in readings:
+        assert {word: least for word, _, least in reading.scores} == spotter.thresholds
+
+
+def test_a_problem_that_stays_is_said_again_after_a_while(spotter, monkeypatch):
+    clock = SimpleNamespace(now_s=0.0)
+    still = SimpleNamespace(monotonic=lambda: clock.now_s, perf_counter=lambda: 0.0)
+    monkeypatch.setattr(app.listener, "time", still)
+
+    def pieces():
+        for clock.now_s in (5.0, 14.9, 15.0, 24.9, 25.0):
+            yield Piece(np.ones(3, np.float32), overflows=1)
+
+    _, screen = listener(spotter, Pieces(pieces()))
+    overflows = [note for note in screen.notes if "overflow" in note]
+    assert overflows == [f"{many} so far" for many in ("1 overflow", "3 overflows", "5 overflows")]
+    assert sum("clipping" in note for note in screen.notes) == 3
+
+
 def test_problems_are_counted_and_not_said_all_the_time(spotter):
     quiet = np.full(160, 0.01, np.float32)
     pieces = [Piece(quiet, overflows=1, lost_s=0.25), Piece(quiet, notes=("a note",))] * 4
@@ -329,6 +410,22 @@ def test_only_zeros_are_said_once_a_time(spotter):
     pieces = [Piece(x) for x in [zeros] * 6 + [noise] + [zeros] * 3 + [noise] + [zeros] * 5]
     _, screen = listener(spotter, pieces)
     assert screen.notes[1:] == ["the microphone gives only zeros: muted?"] * 2
+
+
+def test_zeros_before_a_new_beginning_are_over(spotter):
+    zeros = np.zeros(16_000, np.float32)
+    pieces = [Piece(zeros, fresh=n == 2) for n in range(5)]
+    _, screen = listener(spotter, pieces)
+    assert screen.notes[1:] == []
+
+
+def test_a_click_and_a_recording_that_clips_are_only_counted(spotter):
+    for clipped, live in ((2, True), (9, False)):
+        source = Pieces([Piece(np.float32([0.1] * 99 + [1.0] * clipped))])
+        source.live = live
+        listening, screen = listener(spotter, source)
+        assert not any("clipping" in note for note in screen.notes)
+        assert f"; {clipped} clipped samples" in listening.summary
 
 
 def test_clipping_is_said(spotter):
@@ -361,6 +458,26 @@ def test_a_command_gets_the_event_and_its_output_is_not_ours(folder, capfd):
     assert (notes, hook.failures) == ([], 0)
     assert json.loads(Path("event").read_text()) == EVENT
     assert capfd.readouterr().out == ""
+
+
+def test_a_command_has_a_session_of_its_own_and_our_standard_error(folder, monkeypatch, capfd):
+    monkeypatch.setenv("ROOM", "kitchen")
+    program = "import os; print(os.getsid(0) == os.getpid(), os.environ['ROOM'])"
+    hook = Hook(f'{sys.executable} -c "{program}"', pytest.fail)
+    hook.run(EVENT)
+    hook.close()
+    assert capfd.readouterr() == ("", "True kitchen\n")
+
+
+def test_a_command_need_not_read(monkeypatch):
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = SimpleNamespace(stdin=os.fdopen(theirs, "wb"), poll=lambda: 0, returncode=0)
+    monkeypatch.setattr(app.hooks.subprocess, "Popen", lambda *_, **__: process)
+    hook = Hook("true", pytest.fail)
+    hook.run(EVENT)
+    hook.close()
+    assert hook.failures == 0
 
 
 def test_no_shell_reads_the_command(folder):

@@ -58,6 +58,21 @@ def test_logits_are_the_mean_and_the_state_is_both(files, rate):
         np.testing.assert_array_equal(part, own)
 
 
+def test_each_of_three_has_its_own_state(files):
+    engines = [engine_for(load_model(files[n])[0], 16_000) for n in (0, 1, 0)]
+    together, x = MeanEngine(engines), chirps(0.5, 16_000)[None]
+    states = [engine.init_state(1) for engine in engines]
+    state = together.init_state(1)
+    for before in (0, 4_000):
+        piece = x[:, before : before + 4_000]
+        runs = [e.run(piece, before, own) for e, own in zip(engines, states, strict=True)]
+        states = [run.state for run in runs]
+        found = together.run(piece, before, state)
+        state = found.state
+        expected = np.mean([run.logits for run in runs], axis=0)
+        np.testing.assert_allclose(found.logits, expected, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("rate", [16_000, 22_050])
 def test_any_chunking_rows_and_snapshots_give_the_same(joined, rate):
     spotter, x = KeywordSpotter.load(joined), chirps(1.0, rate)
@@ -78,6 +93,21 @@ def test_thresholds_are_the_means_in_logit(joined):
     assert KeywordSpotter.load(joined).thresholds == pytest.approx({"yes": 0.5, "no": 0.5})
 
 
+def test_offsets_are_the_means(files, tmp_path):
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for path, offset in zip(paths, (1.0, 4.0), strict=True):
+        model, card = load_model(files[0])
+        model.clip.offset.data[:] = torch.tensor([0, offset, 0, -offset])
+        save_model(path, model, card)
+    assert load_live("+".join(map(str, paths))).model.clip_offset == (0, 2.5, 0, -2.5)
+
+
+def test_others_together_are_another_model(files):
+    a, b = map(str, files)
+    prints = {load_live(names).fingerprint for names in (a, b, f"{a}+{a}", f"{a}+{b}", f"{b}+{a}")}
+    assert len(prints) == 5
+
+
 def test_the_shipped_models_hear_the_demo_together():
     x, rate = soundfile.read(DEMO, dtype="float32")
     (detection,) = KeywordSpotter.load("s4+mamba").stream(rate).push(np.pad(x, (0, 8_000)))
@@ -90,8 +120,9 @@ def test_models_that_cannot_listen_as_one_are_one_line(files, tmp_path):
     config = dataclasses.replace(card.config, labels=("_silence_", "_unknown_", "no", "yes"))
     other = tmp_path / "other.safetensors"
     save_model(other, KeywordModel(config), dataclasses.replace(card, config=config))
-    with pytest.raises(ModelFileError, match="other labels"):
-        load_live(f"{files[0]}+{other}")
+    for names in (f"{files[0]}+{other}", f"{files[0]}+{files[0]}+{other}"):
+        with pytest.raises(ModelFileError, match="other labels"):
+            load_live(names)
     save_model(other, model, dataclasses.replace(card, detector={"refractory": 9}))
     with pytest.raises(ModelFileError, match="other detector"):
         load_live(f"{files[0]}+{other}")
