@@ -10,7 +10,14 @@ import pytest
 import soundfile
 import soxr
 
-from sssm.audio import AudioError, AudioFile, Samples, find_recordings, resample
+from sssm.audio import (
+    AudioError,
+    AudioFile,
+    Samples,
+    _tells_its_length,
+    find_recordings,
+    resample,
+)
 from sssm.hearing import mono
 
 
@@ -249,6 +256,14 @@ def test_what_an_mp3_lacks_is_told(tmp_path, id3):
         path.write_bytes(damaged)
         with pytest.raises(AudioError, match=r"damaged after [12]\."):
             hear_out(path)
+
+
+@pytest.mark.parametrize("id3", [b"", b"ID3\4\0\0\0\0\2\1" + bytes(257)])
+def test_an_mp3_tells_its_length_in_its_first_frame(tmp_path, id3):
+    path = tmp_path / "a.mp3"
+    for tag, expected in ((b"Xing", True), (b"Info", True), (b"VBRI", True), (b"none", False)):
+        path.write_bytes(id3 + bytes(60) + tag)
+        assert _tells_its_length(path) == expected
 
 
 def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):

@@ -1,5 +1,6 @@
 """What the page is made of, without a server: inbox, hearing, curves, accounts, files."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -20,6 +21,7 @@ from app.page.recording import heard_recording
 from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
 from sssm.spotter import KeywordSpotter
+from sssm.weights import load_model, save_model
 
 
 def chunk(number, index, samples):
@@ -65,6 +67,18 @@ def test_numbers_start_anew_after_32_bits():
     assert inbox.lost_samples == 0
 
 
+def test_the_largest_message_and_the_longest_gap_are_taken():
+    inbox = Inbox(8_000)
+    longest = (MOST_BYTES - HEADER.size) // 2
+    inbox.put(chunk(0, 0, np.ones(longest)), 0.0)
+    inbox.put(chunk(3, longest + 80_000, [1]), 0.0)
+    inbox.put(chunk(5, longest + 80_002, [1]), 0.1)
+    assert inbox.waiting_s == (longest + 80_003) / 8_000
+    assert len(inbox.take(60.0, 0.5)) == longest + 80_003
+    assert (inbox.waiting_s, inbox.lost_samples, inbox.lost_chunks) == (0, 80_001, 3)
+    assert inbox.late_samples == 0  # half a second is not late
+
+
 def test_a_turn_is_no_longer_than_asked():
     inbox = Inbox(8_000)
     for n in range(10):
@@ -81,6 +95,9 @@ def test_a_turn_is_no_longer_than_asked():
         (bytes(MOST_BYTES + 2), 1009, "at most 65,536 bytes"),
         (chunk(5, 2, [1]), 1008, "out of order"),  # a chunk that was there already
         (chunk(1, 4, [1]), 1008, "out of order"),
+        (chunk(2, 6, [1]), 1008, "out of order"),  # by its number alone, or by its place
+        (chunk(3, 5, [1]), 1008, "out of order"),
+        (chunk(9, 6 + 80_001, [1]), 1008, "10 s of sound are missing"),
         (chunk(9, 100_000, [1]), 1008, "12 s of sound are missing"),
     ],
 )
@@ -111,6 +128,7 @@ def test_wishes():
     assert read_greeting('{"sample_rate_hz": 44100}') == (44_100, None, 0.0)
     assert read_wish('{"sensitivity": 1}') == (1.0, False)
     assert read_wish('{"end": true}') == (None, True)
+    assert read_wish('{"end": 1}') == (None, False)
     with pytest.raises(RefusalError):
         read_wish('{"sensitivity": "high"}')
 
@@ -196,6 +214,24 @@ def test_models_that_listen_as_one_are_one_of_the_shelf():
     assert shelf.spotter("s4+mamba").fingerprint == KeywordSpotter.load("s4+mamba").fingerprint
 
 
+def test_a_threshold_of_1_stays_at_any_sensitivity(model_file, tmp_path):
+    model, card = load_model(model_file)
+    path = tmp_path / "never.safetensors"
+    save_model(path, model, dataclasses.replace(card, thresholds={"yes": 1.0, "no": 0.5}))
+    shelf = Shelf(str(path))
+    for sensitivity in (-MOST_SENSITIVE, MOST_SENSITIVE):
+        assert shelf.spotter("never", sensitivity).thresholds["yes"] == 1
+
+
+def test_a_detector_that_is_settled_counts_at_the_rate_heard(shelf):
+    hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 96_000)
+    hearing.settle(shelf.spotter("s4"))
+    x = stream_of(["yes"], 96_000)
+    (found,) = hearing.push(x).detections
+    (expected,) = KeywordSpotter.load("s4").stream(96_000).push(x)
+    assert (found.start_s, found.time_s) == (expected.start_s, expected.time_s)
+
+
 def test_accounts():
     assert read_accounts("ann:a:b\n\nbob:c\n") == {"ann": "a:b", "bob": "c"}
     for text in ("", "\n", "ann", ":x", "ann:"):
@@ -214,6 +250,21 @@ def test_a_clip_is_ranked(shelf):
     assert heard.ranked[0][1] > 0.5
     assert len(heard.ranked) == 12
     assert heard.peaks.max() == pytest.approx(np.abs(soundfile.read(clip_path("left"))[0]).max())
+
+
+def test_the_curve_shows_both_sides_of_a_sound(shelf, tmp_path):
+    x = np.zeros(32_000, np.int16)
+    x[100], x[20_000] = 16_384, -8_192
+    soundfile.write(tmp_path / "a.wav", x, 16_000)
+    shares = []
+    heard = heard_recording(
+        shelf, "s4", 0.0, str(tmp_path / "a.wav"), 2, lambda *seconds: shares.append(seconds)
+    )
+    assert heard.peaks.max(axis=0).tolist() == [0.5, 0.25]
+    assert heard.ranked  # two seconds are still a clip
+    assert (heard.message, heard.duration_s) == ("", 2)
+    assert heard.score_s == heard.duration_s / len(heard.scores)
+    assert set(shares) == {(2.0, 2.0)}
 
 
 def test_curves_end_where_the_recording_does(shelf, cut_word):
