@@ -480,6 +480,16 @@ def test_a_command_need_not_read(monkeypatch):
     assert hook.failures == 0
 
 
+def test_commands_that_have_ended_make_room(monkeypatch):
+    monkeypatch.setattr(app.hooks, "MOST_AT_ONCE", 1)
+    hook = Hook("true", pytest.fail)
+    for _ in range(2):
+        hook.run(EVENT)
+        hook._running[0].wait()
+    hook.close()
+    assert hook.failures == 0
+
+
 def test_no_shell_reads_the_command(folder):
     hook = Hook("touch '$HOME' ; touch b", lambda _: None)
     hook.run(EVENT)

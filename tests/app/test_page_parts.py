@@ -1,7 +1,10 @@
 """What the page is made of, without a server: inbox, hearing, curves, accounts, files."""
 
+import asyncio
+import base64
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,17 +12,29 @@ import soundfile
 from page_server import clip_path, stream_of
 from typer.testing import CliRunner
 
+import app.page.gate
+import app.page.visit
 from app.cli import cli
 from app.demo import _accounts
 from app.events import read_header
 from app.page.accounts import read_accounts
 from app.page.files import _Progress
 from app.page.fold import Fold
+from app.page.gate import Gate
 from app.page.hearing import Hearing
-from app.page.inbox import HEADER, MOST_BYTES, Inbox, RefusalError, read_greeting, read_wish
+from app.page.inbox import (
+    HEADER,
+    MOST_BYTES,
+    Greeting,
+    Inbox,
+    RefusalError,
+    read_greeting,
+    read_wish,
+)
 from app.page.recording import heard_recording
 from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
+from app.page.visit import Visit
 from sssm.spotter import KeywordSpotter
 from sssm.weights import load_model, save_model
 
@@ -350,3 +365,115 @@ def test_accounts_from_the_environment(monkeypatch):
 def test_events_are_json(shelf):
     heard = heard_recording(shelf, "s4", 0.0, clip_path("stop"), 60, ignore)
     assert json.loads(heard.events[0].as_json())["path"] == "stop.flac"
+
+
+class Talk:
+    """A socket from which these messages come, and then nothing."""
+
+    def __init__(self, *messages):
+        self.said, self._messages = [], iter(messages)
+        self.before_each = lambda: None
+
+    async def receive(self):
+        self.before_each()
+        for message in self._messages:
+            kind = "text" if isinstance(message, str) else "bytes"
+            return {"type": "websocket.receive", kind: message}
+        await asyncio.Event().wait()
+
+    async def send_json(self, message):
+        self.said.append(message)
+
+
+def visited(talk, shelf):
+    with ThreadPoolExecutor(1) as pool:
+        visit = Visit(talk, Greeting(16_000), shelf, pool)
+        asyncio.run(visit.run())
+
+
+def test_reports_join_and_tell_how_loud_it_was(shelf, monkeypatch):
+    monkeypatch.setattr(app.page.visit, "REPORT_S", 0.0)
+    x = np.repeat(np.int16([8_192, -4_096]), 8_000)
+    sound = [chunk(n, 1_600 * n, x[1_600 * n :][:1_600]) for n in range(10)]
+    talk = Talk(*sound, '{"end": true}')
+    visited(talk, shelf)
+    heard = [message for message in talk.said if message["type"] == "heard"]
+    lengths = [len(message["scores"]) for message in heard]
+    assert len(heard) > 1
+    assert [message["frame"] for message in heard] == [sum(lengths[:n]) for n in range(len(heard))]
+    assert sum(lengths) == 100
+    assert (heard[0]["peak"], heard[0]["rms"]) == (0.25, 0.25)
+    power = sum(m["rms"] ** 2 * n for m, n in zip(heard, lengths, strict=True)) / 100
+    assert power == pytest.approx((0.25**2 + 0.125**2) / 2, rel=1e-3)
+
+
+def test_who_sends_faster_than_is_heard_is_read_more_slowly(shelf):
+    waiting = []
+    talk = Talk(*(chunk(n, 8_000 * n, np.ones(8_000)) for n in range(20)), '{"end": true}')
+    with ThreadPoolExecutor(1) as pool:
+        visit = Visit(talk, Greeting(16_000), shelf, pool)
+        talk.before_each = lambda: waiting.append(visit._inbox.waiting_s)
+        asyncio.run(visit.run())
+    assert len(waiting) == 21
+    assert 1 < max(waiting) <= app.page.visit.WAITING_S
+    assert talk.said[-1]["received_samples"] == 160_000
+
+
+def test_who_says_nothing_must_go(shelf, monkeypatch):
+    monkeypatch.setattr(app.page.visit, "IDLE_S", 0.01)
+    with pytest.raises(RefusalError, match="nothing came for 0 s") as refused:
+        visited(Talk(), shelf)
+    assert refused.value.code == 1008
+
+
+def at_the_gate(headers, accounts=None, *, local_only=False):
+    """Status and headers of the answer to a request."""
+
+    async def inside(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    said = []
+
+    async def send(message):
+        said.append(message)
+
+    gate = Gate(inside, accounts=accounts or {}, local_only=local_only)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(gate({"type": "http", "headers": raw}, None, send))
+    return said[0]["status"], {name.decode() for name, _ in said[0]["headers"]}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "credentials", "status"),
+    [
+        ("Basic", b"ann:a:b", 200),
+        ("bASIC", b"ann:a:b", 200),
+        ("Bearer", b"ann:a:b", 401),
+        ("Basic", b"ann:a", 401),
+        ("Basic", b"bob:", 401),
+        ("Basic", b"ann", 401),
+        ("Basic", b"", 401),
+        ("Basic", b"\xff:a:b", 401),
+    ],
+)
+def test_who_is_known(monkeypatch, scheme, credentials, status):
+    monkeypatch.setattr(app.page.gate, "WRONG_S", 0.0)
+    value = f"{scheme} {base64.b64encode(credentials).decode()}"
+    headers = {"authorization": value, "cookie": "no,name=x"}
+    assert at_the_gate(headers, {"ann": "a:b"})[0] == status
+    assert at_the_gate({"authorization": value[:8] + "!" + value[8:]}, {"ann": "a:b"})[0] == 401
+
+
+def test_what_the_browser_is_told():
+    always = {"content-security-policy", "x-content-type-options"}
+    assert at_the_gate({}) == (200, always)
+    known = {"authorization": "Basic " + base64.b64encode(b"ann:a").decode()}
+    assert at_the_gate(known, {"ann": "a"}) == (200, always | {"set-cookie"})
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost", 200), ("127.0.0.1:80", 200), ("[::1]:80", 200), ("[", 403), ("", 403)],
+)
+def test_a_host_that_is_no_name_is_foreign(host, status):
+    assert at_the_gate({"host": host}, local_only=True)[0] == status
