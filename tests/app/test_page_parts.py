@@ -393,18 +393,19 @@ def visited(talk, shelf):
 
 def test_reports_join_and_tell_how_loud_it_was(shelf, monkeypatch):
     monkeypatch.setattr(app.page.visit, "REPORT_S", 0.0)
-    x = np.repeat(np.int16([8_192, -4_096]), 8_000)
-    sound = [chunk(n, 1_600 * n, x[1_600 * n :][:1_600]) for n in range(10)]
+    x = np.repeat(np.int16([8_192, -4_096, -4_096]), 8_000)
+    sound = [chunk(n, 1_600 * n, x[1_600 * n :][:1_600]) for n in range(15)]
     talk = Talk(*sound, '{"end": true}')
     visited(talk, shelf)
     heard = [message for message in talk.said if message["type"] == "heard"]
     lengths = [len(message["scores"]) for message in heard]
-    assert len(heard) > 1
+    assert len(heard) > 2
     assert [message["frame"] for message in heard] == [sum(lengths[:n]) for n in range(len(heard))]
-    assert sum(lengths) == 100
+    assert sum(lengths) == 150
     assert (heard[0]["peak"], heard[0]["rms"]) == (0.25, 0.25)
-    power = sum(m["rms"] ** 2 * n for m, n in zip(heard, lengths, strict=True)) / 100
-    assert power == pytest.approx((0.25**2 + 0.125**2) / 2, rel=1e-3)
+    assert (heard[-1]["peak"], heard[-1]["rms"]) == (0.125, 0.125)
+    power = sum(m["rms"] ** 2 * n for m, n in zip(heard, lengths, strict=True)) / 150
+    assert power == pytest.approx((0.25**2 + 2 * 0.125**2) / 3, rel=1e-3)
 
 
 def test_who_sends_faster_than_is_heard_is_read_more_slowly(shelf):
