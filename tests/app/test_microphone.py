@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -120,6 +121,29 @@ def test_a_device_is_found(fake, wanted, index):
     assert find_device(wanted, input_devices()).index == index
 
 
+def test_a_whole_name_goes_before_a_part(fake):
+    fake.names[2] = "USB"
+    assert find_device("USB", input_devices()).index == 2
+
+
+def test_a_list_that_cannot_be_had_is_one_line(fake, monkeypatch):
+    def refuse():
+        raise FakePortAudioError("Host error. [PaErrorCode -9999]", -9999)
+
+    monkeypatch.setattr(fake, "query_devices", refuse)
+    with pytest.raises(MicrophoneError, match=r"^no list of devices: host error$"):
+        input_devices()
+
+
+@pytest.mark.parametrize("rate", [1_999, 1_000_001])
+def test_a_rate_that_cannot_be_heard_is_one_line(fake, rate):
+    microphone = Microphone()
+    microphone._device = dataclasses.replace(microphone._device, sample_rate_hz=rate)
+    with pytest.raises(MicrophoneError, match=rf"records at {rate} Hz$"):
+        microphone.start()
+    assert fake.streams == []
+
+
 def test_without_a_default_it_is_the_first(fake):
     fake.default.device = [-1, -1]
     assert find_device(None, input_devices()).index == 0
@@ -232,10 +256,54 @@ def test_a_lost_device_is_waited_for_and_said_once(fake):
     assert (piece.fresh, piece.notes) == (True, ("listening again to USB: Audio (hw:3,0)",))
 
 
+def test_a_portaudio_that_does_not_start_is_tried_again(fake, monkeypatch):
+    microphone = started()
+    fake.streams[0].end()
+    microphone.read()
+
+    def refuse():
+        raise FakePortAudioError("Internal error [PaErrorCode -9986]", -9986)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fake, "_initialize", refuse)
+        for _ in range(2):
+            assert len(microphone.read().samples) == 0
+        assert len(fake.streams) == 1
+    microphone.read()
+    assert (fake.anew, len(fake.streams)) == (3, 2)
+
+
+def test_a_lost_device_is_not_tried_all_the_time(fake, monkeypatch):
+    monkeypatch.setattr(app.microphone, "WAIT_S", 0.001)
+    monkeypatch.setattr(app.microphone, "RETRY_S", 600.0)
+    microphone = started()
+    fake.streams[0].end()
+    for _ in range(4):
+        microphone.read()
+    assert fake.anew == 0
+    fake.refuses, microphone._next_try_s = True, 0.0
+    for _ in range(4):
+        microphone.read()
+    assert fake.anew == 1
+
+
+def test_pauses_with_sound_between_them_are_no_loss(fake, monkeypatch):
+    monkeypatch.setattr(app.microphone, "WAIT_S", 0.001)
+    monkeypatch.setattr(app.microphone, "STALL_S", 0.003)
+    microphone = started()
+    for _ in range(6):
+        fake.streams[0].give(0.1)
+        assert len(microphone.read().samples) == 1
+        assert microphone.read().notes == ()
+    assert fake.streams[0].is_open
+
+
 def test_of_two_alike_the_one_at_the_same_place_is_the_one():
     alike = [InputDevice(index, "USB", "ALSA", 1, 48_000, False) for index in (1, 4)]
     assert find_again(alike[1], alike).index == 4
     assert find_again(InputDevice(7, "USB", "ALSA", 1, 48_000, False), alike).index == 1
+    with pytest.raises(MicrophoneError, match="USB is not back"):
+        find_again(InputDevice(1, "USB", "JACK", 1, 48_000, False), alike)
 
 
 def test_a_lost_default_gives_way_to_the_default_of_then(fake):
@@ -296,14 +364,15 @@ def test_samples_that_are_missing_by_the_clock_are_lost(until_s):
     assert sum(lost) == pytest.approx(until_s - 7.0, abs=0.02)
 
 
-def test_what_the_clock_misses_is_an_overflow(fake, monkeypatch):
+@pytest.mark.parametrize("is_told", [False, True])
+def test_what_the_clock_misses_is_one_overflow(fake, monkeypatch, is_told):
     clock = SimpleNamespace(now_s=0.0)
     monkeypatch.setattr(app.microphone.time, "monotonic", lambda: clock.now_s)
     microphone = started()
     pieces = []
     for n in range(600):
         clock.now_s = n / 100 + (0.5 if n > 300 else 0)
-        fake.streams[0].give(*[0.1] * 441)
+        fake.streams[0].give(*[0.1] * 441, overflow=is_told and n == 301)
         pieces.append(microphone.read())
     assert sum(piece.overflows for piece in pieces) == 1
     assert sum(piece.lost_s for piece in pieces) == pytest.approx(0.5)
