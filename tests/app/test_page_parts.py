@@ -203,6 +203,17 @@ def test_a_fold_keeps_the_highest(length):
     assert points.tolist() == np.array(expected).reshape(-1, 2).tolist()
 
 
+def test_a_fold_of_one_large_piece_is_as_small():
+    x = np.random.default_rng(0).standard_normal((1_000, 1)).astype(np.float32)
+    fold = Fold(1, 8)
+    fold.push(x[:8])
+    assert (fold.width, len(fold.points)) == (1, 8)
+    fold.push(x[8:])
+    assert fold.points.tolist() == [
+        x[at : at + 128].max(axis=0).tolist() for at in range(0, 1_000, 128)
+    ]
+
+
 def test_files_go_when_the_last_visitor_does(tmp_path):
     paths = []
     for name in "abc":
@@ -332,6 +343,7 @@ def test_progress_of_nothing_is_no_share():
 def test_wishes_and_reasons_that_are_no_text_or_number():
     with pytest.raises(RefusalError, match="sensitivity must be a number"):
         read_wish('{"sensitivity": 1' + 400 * "0" + "}")
+    assert RefusalError(1003, 100 * "ü").reason == 61 * "ü"  # 123 bytes end within a letter
     assert RefusalError(1003, "no model '\ud800' here").reason == r"no model '\ud800' here"
 
 
