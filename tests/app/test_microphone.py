@@ -204,6 +204,19 @@ def test_a_device_without_a_stream_of_one_channel_gives_two(fake):
     assert microphone.read().samples.shape == (1, 2)
 
 
+def test_of_many_channels_two_are_enough(fake):
+    fake.inputs[0], fake.channels = 8, {2, 8}
+    started("in")
+    assert [stream.options["channels"] for stream in fake.streams] == [2]
+
+
+def test_a_device_that_does_not_start_is_not_tried_with_more_channels(fake):
+    fake.refuses = True
+    with pytest.raises(MicrophoneError, match=r"in cannot be opened: device unavailable$"):
+        started("in")
+    assert len(fake.streams) == 1
+
+
 def test_a_device_that_cannot_be_opened_is_one_line(fake):
     microphone = Microphone()
     fake.refuses = True
@@ -254,6 +267,9 @@ def test_a_lost_device_is_waited_for_and_said_once(fake):
     fake.streams[-1].give(0.2)
     piece = microphone.read()
     assert (piece.fresh, piece.notes) == (True, ("listening again to USB: Audio (hw:3,0)",))
+    fake.streams[-1].give(0.3)
+    piece = microphone.read()
+    assert (piece.fresh, piece.notes) == (False, ())
 
 
 def test_a_portaudio_that_does_not_start_is_tried_again(fake, monkeypatch):
