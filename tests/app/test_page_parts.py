@@ -250,11 +250,11 @@ def test_a_threshold_of_1_stays_at_any_sensitivity(model_file, tmp_path):
 
 
 def test_a_detector_that_is_settled_counts_at_the_rate_heard(shelf):
-    hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 96_000)
+    hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 48_000)
     hearing.settle(shelf.spotter("s4"))
-    x = stream_of(["yes"], 96_000)
+    x = stream_of(["yes"], 48_000)
     (found,) = hearing.push(x).detections
-    (expected,) = KeywordSpotter.load("s4").stream(96_000).push(x)
+    (expected,) = KeywordSpotter.load("s4").stream(48_000).push(x)
     assert (found.start_s, found.time_s) == (expected.start_s, expected.time_s)
 
 
