@@ -32,7 +32,6 @@ MOST_WAITING = 1_000  # blocks, 10 s: what a program that falls behind can catch
 STALL_S = 2.0  # without a block, after which a device counts as lost
 RETRY_S = 0.5
 WINDOW_S = 1.0  # in which the promptest block tells how late the others are
-LEAST_BLOCKS = 20  # in a window: those that were held up together are not yet lost
 LOST_S = 0.05  # later than in the window before by more than this is loss, by less a clock's drift
 
 
@@ -126,7 +125,6 @@ class Lateness:
         self._start_s: float | None = None
         self._window_s = 0.0  # end of the window
         self._least = float("inf")  # lateness in the window
-        self._blocks = 0  # in the window
         self._before: float | None = None
 
     def hear(self, now_s: float, samples: int) -> float:
@@ -134,14 +132,15 @@ class Lateness:
         if self._start_s is None:
             self._start_s, self._window_s = now_s, now_s + WINDOW_S
         self._samples += samples
-        self._blocks += 1
         late = now_s - self._start_s - self._samples / self._rate
+        # After a hold-up blocks come at once, each less late by its length: wait for the last.
+        catches_up = late < self._least - 0.5 * samples / self._rate
         self._least = min(self._least, late)
-        if now_s < self._window_s or self._blocks < LEAST_BLOCKS:
+        if now_s < self._window_s or catches_up:
             return 0.0
         lost = self._least - self._before if self._before is not None else 0.0
         self._before, self._least = self._least, float("inf")
-        self._window_s, self._blocks = now_s + WINDOW_S, 0
+        self._window_s = now_s + WINDOW_S
         return lost if lost > LOST_S else 0.0
 
 

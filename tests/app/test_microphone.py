@@ -366,6 +366,14 @@ def test_late_blocks_and_a_clock_that_drifts_are_no_loss(rate, jitter):
     assert sum(lateness.hear(now_s, 441) for now_s in arrivals(rate, 60, jitter=jitter)) == 0
 
 
+@pytest.mark.parametrize("hold_s", [0.2, 1.0, 3.7])
+def test_a_hold_up_is_no_loss_whenever_it_begins(hold_s):
+    for begins_s in np.arange(5.0, 6.0, 0.01):
+        lateness = Lateness(44_100)
+        held = [max(t, begins_s + hold_s) if t > begins_s else t for t in arrivals(100, 20)]
+        assert sum(lateness.hear(now_s, 441) for now_s in held) == 0
+
+
 def test_blocks_held_up_and_then_given_at_once_are_no_loss():
     lateness = Lateness(44_100)
     held = [max(at_s, 9.0) if at_s > 5.3 else at_s for at_s in arrivals(100, 20)]
