@@ -4,6 +4,7 @@ import asyncio
 import base64
 import dataclasses
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -430,6 +431,32 @@ def test_who_sends_faster_than_is_heard_is_read_more_slowly(shelf):
     assert len(waiting) == 21
     assert 1 < max(waiting) <= app.page.visit.WAITING_S
     assert talk.said[-1]["received_samples"] == 160_000
+
+
+def test_another_sensitivity_leaves_the_loop_free(shelf, monkeypatch):
+    """A model that is asked for may have to be loaded first, and others are listened to."""
+    threads, asked = [], shelf.spotter
+
+    def spotter(*arguments):
+        threads.append(threading.current_thread())
+        return asked(*arguments)
+
+    monkeypatch.setattr(shelf, "spotter", spotter)
+    talk = Talk('{"sensitivity": 1}', '{"end": true}')
+    visited(talk, shelf)
+    assert [message["type"] for message in talk.said] == ["ready", "thresholds"]
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
+def test_a_socket_that_the_server_has_closed_is_a_visitor_gone(shelf):
+    async def closed(_):
+        raise RuntimeError("Unexpected ASGI message 'websocket.send'")
+
+    talk = Talk()
+    talk.send_json = closed
+    with pytest.raises(ConnectionResetError):
+        visited(talk, shelf)
 
 
 def test_who_says_nothing_must_go(shelf, monkeypatch):

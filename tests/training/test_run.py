@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 
 import pytest
 import torch
@@ -60,6 +61,21 @@ def test_a_checkpoint_comes_back(tmp_path):
     saved = folder.load()
     assert saved["step"] == 4
     assert torch.equal(saved["weights"], torch.arange(4.0) + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_for_which_there_is_no_room_leaves_the_old_one(tmp_path):
+    """torch itself would raise no OSError, and leave what it wrote."""
+    folder = RunFolder(tmp_path)
+    folder.save({"step": 3})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            folder.save({"step": 4, "weights": torch.arange(10_000.0)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert folder.load() == {"step": 3}
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
