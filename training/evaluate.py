@@ -20,6 +20,7 @@ from sssm.audio import AudioError, AudioFile, resample
 from sssm.classifier import Classifier
 from sssm.labels import SILENCE, label_of
 from sssm.model import KeywordModel
+from sssm.timing import NATIVE_RATES_HZ
 from sssm.weights import find_model, load_model
 from training import own_words, speech_commands
 from training.console import INPUT_FAILED, failures_told, say, tell, track
@@ -66,7 +67,7 @@ def evaluate(
     sample_rate: Annotated[
         int | None,
         typer.Option(
-            min=8_000, max=48_000,
+            min=NATIVE_RATES_HZ[0], max=NATIVE_RATES_HZ[1],
             help="Resample to this rate, and listen at it; else --data at 16000 Hz, and a file of"
             " --folder at its own rate.",
         ),

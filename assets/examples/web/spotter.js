@@ -10,9 +10,7 @@ export class Spotter {
     const answer = await fetch(url);
     if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    const facts = Object.fromEntries(
-      Object.entries(metadata(bytes)).map(([key, value]) => [key, parsed(value)]),
-    );
+    const facts = metadata(bytes);
     if (facts.unit !== "frame") throw new Error(`${url}: not written by sssm export --unit frame`);
     const session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
     return new Spotter(session, facts);
@@ -113,7 +111,7 @@ function metadata(bytes) {
   for (const [field, value] of fields(bytes)) {
     if (field !== 14) continue;
     const entry = Object.fromEntries(fields(value));
-    found[text.decode(entry[1])] = text.decode(entry[2]);
+    found[text.decode(entry[1])] = parsed(text.decode(entry[2]));
   }
   return found;
 }
