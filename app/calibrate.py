@@ -179,7 +179,8 @@ def _of_keywords(folder: str | None, heard: _Recordings) -> list[tuple[str, str 
         found += [(path, keyword) for path in files]
     if not found:
         known = ", ".join(heard.spotter.keywords)
-        heard.failures.append(f"{folder}: no folder in it is named by a keyword ({known})")
+        tell(f"{folder}: no recording in a folder named by a keyword ({known})")
+        raise typer.Exit(WRONG_USAGE)  # before hours of recordings are heard for nothing
     return found
 
 

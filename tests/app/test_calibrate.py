@@ -237,13 +237,18 @@ def test_where_nothing_is_heard_no_thresholds_are_written(calibrate, tmp_path, m
     assert "Traceback" not in result.output
 
 
-def test_positives_without_a_keyword_are_told(calibrate, noises, tmp_path):
-    (tmp_path / "words" / "else").mkdir(parents=True)
+@pytest.mark.parametrize("folder", ["else", "yes"])
+def test_positives_without_a_keyword_are_told_before_anything_is_heard(
+    calibrate, noises, tmp_path, folder
+):
+    words = tmp_path / "words"
+    (words / folder).mkdir(parents=True)  # empty
     out = tmp_path / "t.json"
-    result = calibrate("--negatives", noises, "--positives", tmp_path / "words", "--out", out)
-    assert result.exit_code == 1
-    assert "named by a keyword (yes, no)" in result.stderr
-    assert out.is_file()
+    result = calibrate("--negatives", noises, "--positives", words, "--out", out)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line == f"{words}: no recording in a folder named by a keyword (yes, no)"
+    assert not out.exists()
 
 
 def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
