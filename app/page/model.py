@@ -18,6 +18,9 @@ CAPTIONS = {
     "bands": "Centre and bandwidth of each mode, before and after training.",
     "kernels": "Kernels of the first and of the last state-space layer: each row is a channel's "
     "answer to an impulse, from now (left) to one second ago, scaled to its largest value.",
+    "confusion": "Validation clips: what was said, and what was heard.",
+    "det": "Words missed in validation streams, and what it costs: the fewer are to be missed, the "
+    "more often something else fires.",
 }
 
 
@@ -53,9 +56,10 @@ def about(file: Path) -> tuple[str, str]:
     for picture in sorted(file.parent.glob(f"{file.stem}*")):
         if picture.suffix in KINDS:
             data = base64.b64encode(picture.read_bytes()).decode()
-            caption = picture.stem.removeprefix(file.stem).strip("-_.").replace("-", " ")
+            what = picture.stem.removeprefix(file.stem).strip("-_.")
+            caption = CAPTIONS.get(what) or (what.replace("-", " ") or picture.stem).capitalize()
             image = f'<img src="data:{KINDS[picture.suffix]};base64,{data}" alt="">'
-            parts.append(_figure((caption or picture.stem).capitalize(), image))
+            parts.append(_figure(caption, image))
     words = _card(file, card.training_data, card.licence, dict(card.accuracy))
     return f'<div class="sssm-model">{"".join(parts)}</div>', words
 

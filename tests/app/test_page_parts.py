@@ -4,6 +4,7 @@ import asyncio
 import base64
 import dataclasses
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,12 +33,13 @@ from app.page.inbox import (
     read_greeting,
     read_wish,
 )
+from app.page.model import CAPTIONS, about
 from app.page.recording import heard_recording
 from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
 from app.page.visit import Visit
 from sssm.spotter import KeywordSpotter
-from sssm.weights import load_model, save_model
+from sssm.weights import load_model, save_model, shipped_models
 
 
 def chunk(number, index, samples):
@@ -517,3 +519,13 @@ def test_what_the_browser_is_told():
 )
 def test_a_host_that_is_no_name_is_foreign(host, status):
     assert at_the_gate({"host": host}, local_only=True)[0] == status
+
+
+def test_pictures_beside_a_model_say_what_they_show(tmp_path):
+    model, card = load_model(shipped_models()["s4"])
+    save_model(tmp_path / "mine.safetensors", model, card)
+    for name in ("mine-det.png", "mine-word-errors.png", "mine.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    shown, _ = about(tmp_path / "mine.safetensors")
+    captions = re.findall("<figcaption>(.*?)</figcaption>", shown, re.DOTALL)
+    assert captions[-3:] == [CAPTIONS["det"], "Word errors", "Mine"]
