@@ -4,10 +4,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from numerics import assert_as_good_as, relative_rms
+from numerics import assert_as_good_as, assert_near, relative_rms
 
 from sssm.ops.diagonal_ssm import diagonal_ssm, diagonal_ssm_reference, diagonal_ssm_step
 from sssm.ops.diagonal_ssm.parallel import diagonal_ssm_parallel
+from sssm.ops.diagonal_ssm.scan import scan_backward
 from sssm.ops.flush import TINY
 
 LENGTHS = [1, 2, 63, 64, 65, 130]  # one, and below, at and above the chunk of the scan
@@ -129,6 +130,35 @@ def test_nothing_leaves_the_state_and_aliases_nothing():
     assert h.data_ptr() != h0.data_ptr()
     gradient = gradients(diagonal_ssm, operands(0))[-1]
     assert torch.equal(gradient, gradients(diagonal_ssm_reference, operands(0))[-1])
+
+
+def test_nothing_leaves_gradients_of_zero():
+    inputs = [t.requires_grad_() for t in operands(0)]
+    y, _ = diagonal_ssm(*inputs)
+    found = torch.autograd.grad(y.sum(), inputs[:4])
+    assert all(map(torch.equal, found, map(torch.zeros_like, inputs)))
+
+
+def test_the_compiled_adjoint_of_nothing_writes_nothing_beyond_its_memory():
+    rng = np.random.default_rng(0)
+    A, B, C, dA, dB, dC = rng.standard_normal((6, 2, 12))
+    h0, dh = rng.standard_normal((2, 1, 2, 12))
+    x, kept = np.zeros((1, 0, 3)), dh.copy()
+    scan_backward.py_func(x, A, B, C, h0, x, x, dA, dB, dC, dh)  # interpreted: bounds are checked
+    assert np.array_equal(dh, kept)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("length", "modes"), [(40, 4), (4_000, 64)])
+def test_half_precision_is_exact_inside(length, modes, dtype):
+    x, *complexes = operands(length, modes=modes)
+    found = diagonal_ssm(x.to(dtype), *complexes)
+    y, h = diagonal_ssm(x.to(dtype).float(), *complexes)
+    assert torch.equal(found[0], y.to(dtype))
+    assert torch.equal(found[1], h)
+    gradient = gradients(diagonal_ssm, [x.to(dtype), *complexes])[0]
+    assert gradient.dtype == dtype
+    assert_near(gradient.float(), gradients(diagonal_ssm, [x, *complexes])[0], 2e-2, "x")
 
 
 @pytest.mark.parametrize("form", FORMS)

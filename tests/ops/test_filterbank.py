@@ -134,6 +134,24 @@ def test_nothing_leaves_the_state_and_aliases_nothing():
     assert h.data_ptr() != h0.data_ptr()
 
 
+def test_nothing_leaves_gradients_of_zero():
+    x, a, b, ends, h0 = operands(0, [])
+    inputs = [t.requires_grad_() for t in (x, a, b)]
+    energy, _ = filterbank(*inputs, ends, h0, longest=0)
+    found = torch.autograd.grad(energy.sum(), inputs)
+    assert all(map(torch.equal, found, map(torch.zeros_like, inputs)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("way", ["a rest", "nothing"])
+def test_samples_of_another_precision_are_heard_in_that_of_the_modes(way, dtype):
+    length, ends, longest = READINGS[way]
+    x, *rest = operands(length, ends)
+    found = filterbank(x.to(dtype), *rest, longest=longest)
+    expected = filterbank(x.to(dtype).float(), *rest, longest=longest)
+    assert all(map(torch.equal, found, expected))
+
+
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_the_op_is_registered_properly(pieces):
     g = torch.Generator().manual_seed(0)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from numerics import assert_as_good_as
+from numerics import assert_as_good_as, assert_near
 
 from sssm.ops.linear_scan import linear_scan, linear_scan_reference
 
@@ -110,6 +110,21 @@ def test_nothing_leaves_the_state_and_aliases_nothing():
     _, last = linear_scan(a, b, h0)
     assert torch.equal(last, h0)
     assert last.data_ptr() != h0.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_inside(dtype):
+    halves = [t.requires_grad_() for t in operands(40, dtype)]
+    singles = [t.detach().float().requires_grad_() for t in halves]
+    found, exact = linear_scan(*halves), linear_scan(*singles)
+    assert all(map(torch.equal, found, (t.to(dtype) for t in exact)))
+    gradients = [
+        torch.autograd.grad(h.float().square().sum() + last.float().sum(), inputs)
+        for (h, last), inputs in ((found, halves), (exact, singles))
+    ]
+    for half, single in zip(*gradients, strict=True):
+        assert half.dtype == dtype
+        assert_near(half.float(), single, 2e-2, "half precision")
 
 
 def test_a_wrong_shape_or_dtype_is_named():

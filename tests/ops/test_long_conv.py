@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from numerics import assert_as_good_as
+from numerics import assert_as_good_as, assert_near
 
 from sssm.ops.long_conv import SHORT, long_conv, long_conv_reference, parallel
 
@@ -37,6 +37,18 @@ def test_as_good_as_the_reference(length):
         strict=True,
     ):
         assert_as_good_as(found, reference, truth, slack=slack)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("length", [SHORT, SHORT + 1])
+def test_half_precision_at_every_length(length, dtype):
+    halves = operands(length, dtype)
+    exact = [t.double() for t in halves]
+    found = [long_conv(*halves), *gradients(long_conv, halves)]
+    truth = [long_conv_reference(*exact), *gradients(long_conv_reference, exact)]
+    for half, double in zip(found, truth, strict=True):
+        assert half.dtype == dtype
+        assert_near(half.double(), double, 1e-2, "half precision")
 
 
 @pytest.mark.parametrize("form", [*FORMS.values(), long_conv_reference])

@@ -171,6 +171,14 @@ def test_nothing_leaves_the_state_and_aliases_nothing():
     assert all(map(torch.equal, found, expected))
 
 
+def test_nothing_leaves_gradients_of_zero():
+    inputs = {name: t.requires_grad_() for name, t in operands(0).items()}
+    y, _ = selective_scan(**inputs)
+    weights = [part for name, part in inputs.items() if name != "h0"]
+    found = torch.autograd.grad(y.sum(), weights)
+    assert all(map(torch.equal, found, map(torch.zeros_like, weights)))
+
+
 def test_no_input_is_written_and_no_output_is_an_input():
     inputs = operands(20)
     kept = {name: t.clone() for name, t in inputs.items()}

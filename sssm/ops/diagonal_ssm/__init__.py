@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sssm.ops.diagonal_ssm import parallel
 from sssm.ops.diagonal_ssm.reference import diagonal_ssm_reference, diagonal_ssm_step
-from sssm.ops.operator import operator
+from sssm.ops.operator import in_full, operator, unheard
 
 __all__ = ["diagonal_ssm", "diagonal_ssm_reference", "diagonal_ssm_step"]
 
@@ -142,11 +142,15 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     if h0.shape != (x.shape[0], *dA.shape):
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
     if x.shape[1] == 0:
-        return x.clone(), h0.clone()
-    if _recurs(x.device.type, x.shape[0], x.shape[1], dA.shape[1]):
+        return unheard(x, dA, B, C), h0.clone()
+    recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA.shape[1])
+    if recurs and x.device.type == "cuda":
         return _scan(x, dA, B, C, h0)
+    form = _scan if recurs else parallel.diagonal_ssm_parallel
+    (precise,) = in_full((x,))
     with torch.autocast(x.device.type, enabled=False):
-        return parallel.diagonal_ssm_parallel(x, dA, B, C, h0)
+        y, h = form(precise, dA, B, C, h0)
+    return y.to(x.dtype), h
 
 
 def _recurs(device: str, batch: int, length: int, modes: int) -> bool:

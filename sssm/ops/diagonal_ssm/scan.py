@@ -46,7 +46,7 @@ def scan_backward(
     dx is written; dA, dB and dC are added to.
     """
     length, lanes = x.shape[1], A.shape[1]
-    chunks = (length + CHUNK - 1) // CHUNK
+    chunks = max(1, (length + CHUNK - 1) // CHUNK)  # the first has a mark, of no elements too
     marks = np.empty((chunks, 2, lanes), x.dtype)  # the state before each chunk
     states = np.empty((CHUNK + 1, 2, lanes), x.dtype)  # before and after each element of a chunk
     u, twice_dy = np.empty(lanes, x.dtype), np.empty(lanes, x.dtype)

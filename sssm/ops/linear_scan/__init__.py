@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sssm.ops.linear_scan import parallel
 from sssm.ops.linear_scan.reference import linear_scan_reference, linear_scan_step
-from sssm.ops.operator import operator
+from sssm.ops.operator import in_full, operator
 
 __all__ = ["linear_scan", "linear_scan_reference", "linear_scan_step"]
 
@@ -75,4 +75,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
         )
     if not a.dtype == b.dtype == h0.dtype:
         raise ValueError(f"need one dtype; got a {a.dtype}, b {b.dtype}, h0 {h0.dtype}")
-    return _op(a, b, h0)
+    if a.device.type != "cpu":
+        return _op(a, b, h0)
+    h, last = _op(*in_full((a, b, h0)))
+    return h.to(b.dtype), last.to(h0.dtype)

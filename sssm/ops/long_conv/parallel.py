@@ -24,7 +24,8 @@ def fft_conv(x: Tensor, K: Tensor) -> Tensor:
     """By the convolution theorem, padded so that nothing wraps around: O(L log L)."""
     length = x.shape[1]
     spectrum = _spectrum(x).mul_(_spectrum(K.T))
-    return torch.fft.irfft(spectrum, _padded(length), dim=-2)[:, :length].contiguous()
+    y = torch.fft.irfft(spectrum, _padded(length), dim=-2)[:, :length].contiguous()
+    return y.to(x.dtype)
 
 
 def fft_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,11 +39,13 @@ def fft_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]
     dK = (dY * _spectrum(x).conj_physical()).sum(dim=0)
     dX = dY.mul_(_spectrum(K.T).conj_physical())
     dx, dK = (torch.fft.irfft(part, _padded(length), dim=-2) for part in (dX, dK))
-    return dx[:, :length].contiguous(), dK[:length].T.contiguous()
+    dx, dK = dx[:, :length].contiguous(), dK[:length].T.contiguous()
+    return dx.to(x.dtype), dK.to(K.dtype)
 
 
 def _spectrum(x: Tensor) -> Tensor:
-    """Of (..., length, H) over time."""
+    """Of (..., length, H) over time; of half precision there is none."""
+    x = x.float() if x.dtype.itemsize == 2 else x
     return torch.fft.rfft(x, _padded(x.shape[-2]), dim=-2)
 
 
