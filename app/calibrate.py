@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
     from sssm.traces import Fired, Trace
 
+MOST_ASKED = 10_000  # false accepts an hour
 MOST_TIMES = 10  # the target, to which a curve is drawn
 
 
@@ -41,7 +42,7 @@ def calibrate(
         typer.Option(metavar="DIR", help="Recordings of keywords, one in each: DIR/KEYWORD/*.wav."),
     ] = None,
     false_accepts_per_hour: Annotated[
-        float, typer.Option(min=0, metavar="X", help="Of all keywords together.")
+        float, typer.Option(min=0, max=MOST_ASKED, metavar="X", help="Of all keywords together.")
     ] = 0.5,
     model: Model = "s4",
 ) -> None:

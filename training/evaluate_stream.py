@@ -29,6 +29,7 @@ from training.stream_scoring import Negatives, Positives, counts_alone, counts_t
 from training.stream_trials import KeywordSessions, NegativeSessions, read_transcripts
 
 MOST_PER_HOUR = 30.0  # false accepts up to which the curve goes
+MOST_ASKED = 10_000.0  # minutes, and false accepts an hour
 LOWEST = 0.05  # threshold of the curve: below what is sensible, to see where it leads
 # Of the way from each keyword's own threshold to the mean of all.  Half an hour of readers and what
 # training has heard know less of each keyword than they seem to: see training/LOG.md.
@@ -56,10 +57,15 @@ def evaluate_stream(
             help="`calibration`: its readers, and what training heard, to choose thresholds by."
         ),
     ] = Split.VALIDATION,
-    snr_db: Annotated[float, typer.Option(help="Of each word to the noise around it.")] = 10.0,
+    snr_db: Annotated[
+        float, typer.Option(min=-100, max=100, help="Of each word to the noise around it.")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     minutes: Annotated[
-        float, typer.Option("--streams", min=0.5, help="Minutes of streams with keywords.")
+        float,
+        typer.Option(
+            "--streams", min=0.5, max=MOST_ASKED, help="Minutes of streams with keywords."
+        ),
     ] = 120.0,
     thresholds: Annotated[
         Path | None, typer.Option(help="Thresholds instead of the model's own.")
@@ -67,7 +73,7 @@ def evaluate_stream(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--false-accepts-per-hour", min=0,
+            "--false-accepts-per-hour", min=0, max=MOST_ASKED,
             help="Choose thresholds for this rate of all keywords together; needs"
             " --out-thresholds.",
         ),

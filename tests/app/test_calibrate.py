@@ -260,6 +260,11 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert "the curve is drawn there" in result.stderr
     result = calibrate("--negatives", noises, "--positives", nowhere, "--out", tmp_path / "t.json")
     assert (result.exit_code, result.stderr) == (2, f"{nowhere}: no such folder\n")
+    result = calibrate(
+        "--negatives", noises, "--out", tmp_path / "t", "--false-accepts-per-hour", "inf"
+    )
+    assert result.exit_code == 2
+    assert "Invalid value for '--false-accepts-per-hour'" in result.stderr
     result = calibrate("--negatives", noises, "--out", tmp_path / "t", "--model", "none-such")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 

@@ -523,6 +523,10 @@ def test_wrong_usage_and_what_is_missing_are_one_line(commands_root, model, tmp_
     result = evaluate(*usual, "--model", model, "--false-accepts-per-hour", 1)
     assert result.exit_code == 2
     assert "go together" in result.stderr
+    for option, value in (("--snr-db", "nan"), ("--streams", "inf"), ("--seed", -1)):
+        result = evaluate("--data", commands_root, "--model", model, option, value)
+        assert result.exit_code == 2
+        assert f"Invalid value for '{option}'" in result.stderr
     nowhere = tmp_path / "none" / "thresholds.json"
     result = evaluate(
         *usual, "--model", model, "--false-accepts-per-hour", 1, "--out-thresholds", nowhere
