@@ -6,19 +6,18 @@ is told by the clock; what listening costs, by the time of the processor, which 
 the machine do not add to.
 """
 
-import importlib.util
 import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from app.peers import PACKAGES, RATE_HZ, Call, Peer, call_of, packages_missing
 from app.pool import one_thread
 from app.spotting import Model, load_spotter
 from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from sssm.audio import Samples
     from sssm.spotter import KeywordSpotter
 
-RATE_HZ = 16_000
 CHUNKS = (1, 160, 512, 16_000)
 STREAMS = (1, 32, 1_024)
 LIVE_CHUNKS = (160, 512)  # in which streams a core are counted: sound that waits longer is late
@@ -35,12 +33,6 @@ PEER_CHUNK = 512
 WARM_SHARE = 0.2
 COLUMNS = "{:>8}  {:>10}  {:>14}  {:>14}  {:>8}  {:>9}  {:>14}  {:>9}"
 HEAD = ("streams", "chunk", "p50", "p99", "calls", "real time", "streams a core", "resident")
-
-
-class Peer(StrEnum):
-    """A program that listens too."""
-
-    SILERO = "silero"
 
 
 class Cost(NamedTuple):
@@ -58,7 +50,8 @@ def bench(
         float, typer.Option(min=0, max=600, metavar="S", help="Time for each measurement.")
     ] = 1.0,
     against: Annotated[
-        Peer | None, typer.Option(help="A program to measure too, in the same run.")
+        list[Peer] | None,
+        typer.Option(help="A program to measure too, in the same run; repeatable."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, the summary last.")
@@ -69,7 +62,7 @@ def bench(
     os.environ["OMP_NUM_THREADS"] = "1"
     from sssm.weights import ModelFileError
 
-    peer = None if against is None else _silero()
+    peers = {peer: _loaded(peer) for peer in against or ()}
     spotter = load_spotter(model, None, None, None)
     try:
         spotter.stream(RATE_HZ)
@@ -80,7 +73,7 @@ def bench(
     if not as_json:
         say(COLUMNS.format(*HEAD))
     rows = []
-    for row in _rows(spotter, seconds, peer):
+    for row in _rows(spotter, seconds, peers):
         rows.append(row)
         say(json.dumps(row) if as_json else _line(row))
     say(json.dumps(_summary(rows, model)))
@@ -103,16 +96,18 @@ def resident_bytes() -> int | None:
 
 
 def _rows(
-    spotter: "KeywordSpotter", seconds: float, peer: Callable[["Samples"], object] | None
+    spotter: "KeywordSpotter", seconds: float, peers: Mapping[Peer, Call]
 ) -> Iterator[dict[str, Any]]:
     sound = _sound()
     stream = spotter.stream(RATE_HZ)
     for chunk in CHUNKS:
         cost = measured(stream.push, _pieces(sound, chunk), seconds)
         yield _row("sssm", 1, chunk, cost)
-        if peer is not None and chunk == PEER_CHUNK:  # side by side: a machine has its moods
-            cost = measured(peer, _pieces(sound, chunk), seconds)
-            yield _row(Peer.SILERO, 1, chunk, cost)
+        if chunk != PEER_CHUNK:
+            continue
+        for peer, call in peers.items():  # side by side: a machine has its moods
+            cost = measured(call, _pieces(sound, chunk), seconds)
+            yield _row(peer, 1, chunk, cost)
     for streams in STREAMS[1:]:
         batch = spotter.batch(streams, RATE_HZ)
         for chunk in CHUNKS:
@@ -233,11 +228,8 @@ def _pieces_of_many(sound: "Samples", chunk: int, streams: int) -> Iterator["Sam
         index = (index + chunk) % len(sound)
 
 
-def _silero() -> Callable[["Samples"], object]:
-    """One chunk of its voice detector, as its package is used with onnxruntime."""
-    if not all(map(importlib.util.find_spec, ("silero_vad", "onnxruntime"))):
-        tell("--against silero needs two packages: pip install silero-vad onnxruntime")
+def _loaded(peer: Peer) -> Call:
+    if packages_missing(peer):
+        tell(f"--against {peer} needs: pip install {' '.join(PACKAGES[peer])}")
         raise typer.Exit(INPUT_FAILED)
-    torch = importlib.import_module("torch")  # what this program needs, ours may not
-    model = importlib.import_module("silero_vad").load_silero_vad(onnx=True)
-    return lambda piece: model(torch.from_numpy(piece), RATE_HZ)
+    return call_of(peer)

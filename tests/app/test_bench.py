@@ -79,6 +79,43 @@ def test_another_program_is_measured_beside_ours(model_file, monkeypatch):
     check_summary(summary, rows)
 
 
+def test_several_programs_are_measured_in_one_run(model_file, monkeypatch):
+    """Pocketsphinx as it is, and a stand-in for pymicro-wakeword."""
+    sounds, features = [], []
+
+    class Features:
+        def process_streaming(self, sound):
+            sounds.append(np.frombuffer(sound, np.int16))
+            return [len(sounds)]
+
+    class Word:
+        @classmethod
+        def from_builtin(cls, phrase):
+            assert phrase == "okay_nabu"
+            return cls()
+
+        def process_streaming(self, frame):
+            features.append(frame)
+
+    package = types.ModuleType("pymicro_wakeword")
+    package.Model = types.SimpleNamespace(OKAY_NABU="okay_nabu")
+    package.MicroWakeWord, package.MicroWakeWordFeatures = Word, Features
+    monkeypatch.setitem(sys.modules, "pymicro_wakeword", package)
+    monkeypatch.setattr("app.bench.packages_missing", lambda peer: False)
+    both = ("--against", "pocketsphinx", "--against", "pymicro")
+    result = run("--model", model_file, "--json", *both)
+    assert (result.exit_code, result.stderr) == (0, "")
+    *rows, summary = map(json.loads, result.stdout.splitlines())
+    theirs = {row["program"]: row for row in rows if row["program"] != "sssm"}
+    assert list(theirs) == ["pocketsphinx", "pymicro"]
+    for name, row in theirs.items():
+        assert (row["streams"], row["chunk_samples"]) == (1, 512)
+        assert summary[f"{name}_rtf_32ms"] == row["rtf"] > 0
+    assert all(len(sound) == 512 for sound in sounds)
+    assert max(np.abs(sound).max() for sound in sounds) > 3_000  # 16 bits, not fractions
+    assert features == list(range(1, len(sounds) + 1))
+
+
 def test_a_program_that_is_not_here_is_one_line(model_file, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = run("--model", model_file, "--against", "silero")
