@@ -1,12 +1,14 @@
 """Thousands of streams at once, each as it would be alone, at one rate."""
 
 import operator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sssm.detector import Detection
 from sssm.hearing import Health, rows_of_mono
+from sssm.resampler import Resampler, ResamplerState
 from sssm.rows import Heard, Rows
 from sssm.snapshot import Snapshot, pack, unpack
 
@@ -17,10 +19,13 @@ class Batch:
     A row that is not active in a push keeps its state, as a stream that was not called.
     """
 
-    def __init__(self, rows: Rows, fingerprint: str):
+    def __init__(self, rows: Rows, sample_rate_hz: int, fingerprint: str):
         self.size = len(rows.frames)
-        self.sample_rate_hz = rows.rate
+        self.sample_rate_hz = sample_rate_hz
         self._rows = rows
+        self._resamplers: list[Resampler] = []  # of every row, where the model hears another rate
+        if rows.rate != sample_rate_hz:
+            self._resamplers = [Resampler(sample_rate_hz, rows.rate) for _ in range(self.size)]
         self._fingerprint = fingerprint
         self._samples = np.zeros(self.size, np.int64)
         self._health = np.zeros((3, self.size), np.int64)
@@ -82,6 +87,8 @@ class Batch:
         fresh = Rows(self._rows.engine, self._rows.detector, 1).export(0)
         for row in {self._row(row) for row in numbers}:
             self._rows.restore(row, fresh)
+            if self._resamplers:
+                self._resamplers[row] = Resampler(self.sample_rate_hz, self._rows.rate)
             self._samples[row], self._health[:, row] = 0, 0
 
     def snapshot(self, row: int) -> bytes:
@@ -92,7 +99,11 @@ class Batch:
             "samples": int(self._samples[row]),
             "health": self._health[:, row].tolist(),
         }
-        return pack(Snapshot(facts, self._rows.export(row)), self._fingerprint)
+        arrays = self._rows.export(row)
+        if self._resamplers:
+            tail, facts["given"] = self._resamplers[row].state
+            arrays.append(tail)
+        return pack(Snapshot(facts, arrays), self._fingerprint)
 
     def restore(self, row: int, data: bytes) -> None:
         """Make one row go on as the stream that the snapshot is of.
@@ -105,7 +116,10 @@ class Batch:
         rate = facts["sample_rate_hz"]
         if rate != self.sample_rate_hz:
             raise ValueError(f"a snapshot at {rate} Hz, this batch is at {self.sample_rate_hz} Hz")
+        tails = [arrays.pop()] if self._resamplers else []
         self._rows.restore(row, arrays)
+        for tail in tails:
+            self._resamplers[row].restore(ResamplerState(tail, facts["given"]))
         self._samples[row], self._health[:, row] = facts["samples"], facts["health"]
 
     def _push(
@@ -119,10 +133,27 @@ class Batch:
         rows = np.flatnonzero(mask)
         if not len(rows):
             return [], []
-        found = self._rows.push(x if len(rows) == self.size else x[rows], rows)
+        heard, events = [], []
+        for group, piece in self._at_rate(x if len(rows) == self.size else x[rows], rows):
+            of_group = self._rows.push(piece, group)
+            heard += of_group[0]
+            events += of_group[1]
         self._samples[rows] += x.shape[1]
         self._health[:, rows] += wrong[:, rows]
-        return found
+        return heard, events
+
+    def _at_rate(
+        self, x: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Rows that go together, and their samples at the rate of the model."""
+        if not self._resamplers:
+            yield rows, x
+            return
+        pieces = [self._resamplers[row].push(piece) for row, piece in zip(rows, x, strict=True)]
+        lengths = np.array([len(piece) for piece in pieces])
+        for length in np.unique(lengths):  # a resampler gives what is ready
+            group = np.flatnonzero(lengths == length)
+            yield rows[group], np.stack([pieces[n] for n in group])
 
     def _row(self, row: int) -> int:
         number = operator.index(row)

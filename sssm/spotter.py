@@ -19,7 +19,7 @@ from sssm.live import EnsembleCard, LiveModel, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
-from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, is_native
+from sssm.timing import FRAMES_HZ, is_native
 from sssm.weights import ModelCard
 
 if TYPE_CHECKING:
@@ -116,18 +116,16 @@ class KeywordSpotter:
         return Stream(engine, detector, rate, self.fingerprint)
 
     def batch(self, size: int, sample_rate_hz: float = 16_000) -> Batch:
-        """Many new streams of audio at this rate, which is 8 to 48 kHz.
+        """Many new streams of audio at this rate.
 
         Raises:
-            ValueError: another rate, or no stream at all.
+            ValueError: a rate that `stream` refuses, or no stream at all.
         """
         rate = _rate(sample_rate_hz)
-        if not is_native(rate):
-            low, high = NATIVE_RATES_HZ
-            raise ValueError(f"a batch listens at {low} to {high} Hz, got {rate}")
         if size < 1:
             raise ValueError(f"a batch has at least one stream, got {size}")
-        return Batch(Rows(*self._at(rate), size), self.fingerprint)
+        engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
+        return Batch(Rows(engine, detector, size), rate, self.fingerprint)
 
     def restore(self, data: bytes) -> Stream:
         """The stream that `Stream.snapshot` or `Batch.snapshot` was of, at the same place.

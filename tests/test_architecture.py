@@ -42,7 +42,9 @@ BELOW = {
         "sssm.detector", "sssm.engines", "sssm.hearing", "sssm.resampler", "sssm.rows",
         "sssm.snapshot",
     },
-    "sssm.batch": {"sssm.detector", "sssm.hearing", "sssm.rows", "sssm.snapshot"},
+    "sssm.batch": {
+        "sssm.detector", "sssm.hearing", "sssm.resampler", "sssm.rows", "sssm.snapshot",
+    },
     "sssm": set(),  # live, the spotter and the classifier: all of sssm
     "training": {"sssm"},
     "app": {"sssm"},
