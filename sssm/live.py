@@ -19,6 +19,7 @@ from sssm.engines import engine_for
 from sssm.engines.engine import Engine
 from sssm.engines.mean import MeanEngine
 from sssm.weights import (
+    ONNX,
     ModelCard,
     ModelFileError,
     fingerprint,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sssm.model import KeywordModel
     from sssm.onnx.card import OnnxCard
 
-ONNX = ".onnx"
 JOIN = "+"  # between the names of models that listen as one
 KEPT_RATES = 8  # engines of so many rates: a folder may hold recordings at any number of them
 T = TypeVar("T")

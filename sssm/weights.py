@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SHIPPED = {"s4": "kws12-s4", "mamba": "kws12-mamba"}  # short name -> name of its files
-WEIGHTS = ".safetensors"
+WEIGHTS, ONNX = ".safetensors", ".onnx"
 NEEDS = ("torch", "safetensors", "numba")  # what the extra `torch` installs
 
 _KEYS = (
@@ -195,6 +195,8 @@ def _metadata(card: ModelCard) -> dict[str, Any]:
 def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
+    if path.suffix == ONNX:
+        raise ModelFileError(f"{path}: exported; what is needed here are weights, {WEIGHTS}")
     if missing := without_torch():
         raise ModelFileError(f"{path}: needs {missing[0]}: pip install 'sssm[torch]'")
     from safetensors import SafetensorError

@@ -94,6 +94,10 @@ def test_a_file_cut_short_is_refused(file, length):
     assert_refused(file, "not a whole safetensors file")
 
 
+def test_an_exported_file_is_told_from_a_damaged_one(file):
+    assert_refused(file.rename(file.with_suffix(".onnx")), "exported; .* needed here are weights")
+
+
 def test_every_flipped_bit_is_refused(file):
     whole = file.read_bytes()
     rng = np.random.default_rng(0)
