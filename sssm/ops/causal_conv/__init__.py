@@ -113,6 +113,8 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, tail: Tensor) -> tuple[
 
     Raises:
         ValueError: shapes do not agree.
+
+    Source: the convolution of Gu and Dao 2023, arXiv:2312.00752, section 3.4 and figure 3.
     """
     if x.dim() != 3 or weight.dim() != 2 or x.shape[2] != weight.shape[0]:
         raise ValueError(

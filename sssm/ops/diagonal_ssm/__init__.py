@@ -133,6 +133,8 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
 
     Raises:
         ValueError: shapes do not agree.
+
+    Source: Gu et al. 2021, arXiv:2111.00396, equation 3, with the diagonal A of arXiv:2206.11893.
     """
     if x.dim() != 3 or x.shape[2] != dA.shape[0] or not dA.shape == B.shape == C.shape:
         raise ValueError(

@@ -75,6 +75,8 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
 
     Raises:
         ValueError: shapes do not agree.
+
+    Source: Gu et al. 2021, arXiv:2111.00396, equation 4.
     """
     if x.dim() != 3 or K.shape != (x.shape[2], x.shape[1]):
         raise ValueError(

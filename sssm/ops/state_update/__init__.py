@@ -111,6 +111,8 @@ def state_update(
 
     Raises:
         ValueError: shapes do not agree.
+
+    Source: Gu and Dao 2023, arXiv:2312.00752, equations 2a and 2b.
     """
     if x.dim() != 2 or A.dim() != 2 or x.shape != dt.shape or x.shape[1] != A.shape[0]:
         raise ValueError(
