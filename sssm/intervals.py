@@ -38,17 +38,13 @@ def binomial_interval(
 
 
 def _poisson(most: int, mu: float) -> float:
-    """Probability of at most so many events where `mu` are expected."""
-    if mu <= 0:
-        return 1.0
+    """Probability of at most so many events where `mu` > 0 are expected."""
     logarithm = math.log(mu)
     return math.fsum(math.exp(n * logarithm - mu - math.lgamma(n + 1)) for n in range(most + 1))
 
 
 def _binomial(most: int, trials: int, p: float) -> float:
-    """Probability of at most so many successes."""
-    if p <= 0 or p >= 1:
-        return 1.0 if p <= 0 or most >= trials else 0.0
+    """Probability of at most so many successes, 0 < p < 1."""
     yes, no, all_ways = math.log(p), math.log1p(-p), math.lgamma(trials + 1)
     return math.fsum(
         math.exp(

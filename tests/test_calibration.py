@@ -20,7 +20,6 @@ from sssm.calibration import (
     threshold_grid,
     thresholds_within,
 )
-from sssm.det import save_det, save_rates
 from sssm.detector import Detector
 from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
 from sssm.labels import UNKNOWN
@@ -365,10 +364,3 @@ def test_a_curve_goes_from_few_false_accepts_to_many_and_stops():
     assert best_point(points, -1) is None
     whole = curve({"yes": 0.7, "no": 0.8}, count, lowest=0.1, most=99)
     assert set(whole[-1].thresholds.values()) == {0.1}
-
-
-def test_pictures(tmp_path):
-    save_det(tmp_path / "a.png", {"all": [(0.0, 0.5), (2.0, 0.1)]}, 2.0, "title")
-    save_rates(tmp_path / "b.png", [(0.9, 0.0), (0.5, 4.0)], 2.0, "title")
-    for name in ("a.png", "b.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
+from sssm.weights import load_model, save_model
 
 
 def run(*arguments: object) -> Result:
@@ -54,6 +56,19 @@ def test_info_is_a_list_for_people(model_file):
     assert "labels          _silence_ _unknown_ yes no" in lines
     assert f"parameters      {facts['parameters']:,}" in lines
     assert "accuracy        validation 0.25" in lines
+
+
+def test_info_rounds_and_shows_no_codes_of_a_card(model_file, tmp_path):
+    """A model file may come from anywhere: its words must not write to the terminal."""
+    network, card = load_model(model_file)
+    card = replace(card, accuracy={"validation": 0.97236}, training_data="mine\x1b]0;owned\x07\n")
+    save_model(tmp_path / "codes.safetensors", network, card)
+    lines = run("info", tmp_path / "codes.safetensors").stdout.splitlines()
+    assert "accuracy        validation 0.9724" in lines
+    assert r"training_data   mine\x1b]0;owned\x07\n" in lines
+    facts = json.loads(run("info", model_file, "--json").stdout)
+    assert f"macs_per_s      {facts['macs_per_s']:,}" in lines
+    assert facts["macs_per_s"] > 999
 
 
 @pytest.mark.parametrize("command", ["info", "classify"])
