@@ -60,6 +60,11 @@ def test_what_is_meant_is_not_told(tmp_path):
     assert len(lines_of(root)) == 1
 
 
+def test_what_is_not_there_is_not_told(tmp_path):
+    root = make_words(tmp_path / "words", clips=6, others=False)
+    assert lines_of(root) == ["recordings: 6 of fall, 6 of high, 6 of low, 6 of rise"]
+
+
 def test_what_is_softer_than_50_db_below_full_scale_is_told(tmp_path):
     root = make_words(tmp_path / "words", clips=6)
     for peak in (99, 100):
