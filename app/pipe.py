@@ -66,8 +66,8 @@ class PipedSource:
             raise came
         assert isinstance(came, np.ndarray)
         if len(came):
-            fresh, self._heard = not self._heard, True
-            return Piece(came, fresh=fresh, notes=self._notes(came))
+            self._heard = True
+            return Piece(came, notes=self._notes(came))
         if not self._heard:
             raise AudioError(NAME, "holds no samples")
         if not self._any_finite:

@@ -75,7 +75,7 @@ class RecordingSource:
         self.live = real_time
         self._pieces = self._cut(PIECE_S if real_time else RECORDING_PIECE_S)
         self._given, self._start_s = 0, 0.0
-        self._fresh, self._told = True, False
+        self._told = False
 
     def start(self) -> None:
         self._start_s = time.monotonic()
@@ -92,9 +92,7 @@ class RecordingSource:
         if self._file.replaced_samples and not self._told:
             self._told = True
             notes = (f"{self.name}: {REPLACED}",)
-        piece = Piece(samples, fresh=self._fresh, notes=notes, is_after=is_after)
-        self._fresh = False
-        return piece
+        return Piece(samples, notes=notes, is_after=is_after)
 
     def close(self) -> None:
         self._file.close()
