@@ -32,10 +32,11 @@ import app.listener
 import app.sources
 from app.cli import cli, main
 from app.clips import Clips, write_new
+from app.devices import InputDevice
 from app.display import Lines, Picture, Reading
 from app.hooks import Hook
 from app.listener import Listener
-from app.sources import SILENT, Piece, RecordingSource
+from app.sources import NOTHING, SILENT, Piece, RecordingSource
 from sssm.detector import Detection
 from sssm.spotter import KeywordSpotter
 
@@ -161,11 +162,14 @@ def test_a_recording_without_sound_or_cut_short_is_1(folder, model):
         result = run(model, "--input", name)
         assert result.exit_code == 1
         assert f"{name}: {said}" in result.stderr.splitlines()
+        assert ("heard" in result.stderr) == (name != "zero.wav")
 
 
 def test_lines_are_for_people(folder, model):
     result = run(model, "--input", "chirps.wav")
-    first = result.stdout.splitlines()[0].split()
+    lines = result.stdout.splitlines()
+    first = lines[0].split()
+    assert len({line.rindex(" ") for line in lines}) == 1  # yes and no have one width
     assert first[1] == "s"
     assert first[2] in ("yes", "no")
     assert 0 < float(first[0]) < 3
@@ -203,6 +207,19 @@ def test_in_real_time_a_piece_comes_when_it_is_due_and_the_end_is_not_waited_for
     assert [now_s for _, now_s in sound] == pytest.approx([200 + n / 100 for n in range(1, 11)])
     assert {now_s for _, _, now_s in came[10:]} == {sound[-1][1]}
     assert sum(length for length, _, _ in came[10:]) == round(0.75 * 44_100)
+
+
+def test_who_is_late_in_real_time_does_not_wait(folder, monkeypatch):
+    clock = SimpleNamespace(now_s=100.0, slept=[])
+    still = SimpleNamespace(monotonic=lambda: clock.now_s, sleep=clock.slept.append)
+    monkeypatch.setattr(app.sources, "time", still)
+    source = RecordingSource("chirps.wav", real_time=True)
+    source.start()
+    clock.now_s += 0.015  # what the first piece took
+    source.read()
+    source.read()
+    source.close()
+    assert clock.slept == pytest.approx([0.0, 0.005])
 
 
 def test_options_of_the_detector_are_heeded(folder, model):
@@ -283,20 +300,21 @@ def test_detections_are_kept_as_sound_and_never_overwritten(folder, model, spott
     class Still(app.listener.datetime):
         @classmethod
         def now(cls, tz=None):
-            return cls(2026, 1, 2, 3, 4, 5, 678_901)
+            return cls(2026, 1, 2, 3, 4, 5, 67_890)
 
     monkeypatch.setattr(app.listener, "datetime", Still)
     found = events(run(model, "--input", "chirps.wav", "--json", "--save-detections", "a/b").stdout)
     names = sorted(os.listdir("a/b"))
     assert len(names) == len(found)
-    assert "20260102-030405.678_yes.wav" in names
-    assert "20260102-030405.678_yes-2.wav" in names
+    assert "20260102-030405.067_yes.wav" in names
     x, rate = soundfile.read("chirps.wav", dtype="float32")
-    first = next(event for event in found if event["keyword"] == "yes")
-    clip, clip_rate = soundfile.read("a/b/20260102-030405.678_yes.wav", dtype="int16")
-    start, end = round((first["start_s"] - 0.3) * rate), round((first["time_s"] + 0.3) * rate)
-    assert clip_rate == rate
-    np.testing.assert_array_equal(clip, np.rint(x[max(0, start) : end] * 32_768))
+    said = [event for event in found if event["keyword"] == "yes"]
+    assert said[-1]["start_s"] > 1 > said[0]["start_s"]
+    for event, number in zip(said, ["", *(f"-{n}" for n in range(2, 99))], strict=False):
+        clip, clip_rate = soundfile.read(f"a/b/20260102-030405.067_yes{number}.wav", dtype="int16")
+        start, end = round((event["start_s"] - 0.7) * rate), round((event["time_s"] + 0.3) * rate)
+        assert clip_rate == rate
+        np.testing.assert_array_equal(clip, np.rint(x[max(0, start) : end] * 32_768))
     run(model, "--input", "chirps.wav", "--save-detections", "a/b")
     assert len(os.listdir("a/b")) == 2 * len(found)
 
@@ -313,7 +331,9 @@ def test_a_full_disk_costs_a_note_and_no_detection(folder, spotter, monkeypatch)
 
     monkeypatch.setattr(Clips, "_write", full)
     x, _ = soundfile.read("chirps.wav", dtype="float32")
-    listening, screen = listener(spotter, cut(x), clips=Clips("clips"))
+    # A command that does not fail makes nothing good.
+    options = {"clips": Clips("clips"), "hook": Hook("true", pytest.fail)}
+    listening, screen = listener(spotter, cut(x), **options)
     assert len(screen.events) > 3
     assert listening.failed
     notes = [note for note in screen.notes if "not saved" in note]
@@ -353,18 +373,28 @@ def test_what_waits_at_a_new_beginning_is_kept_with_the_sound_there_is(folder, s
     again = chirps(2.0, 44_100)
     pieces = [*cut(x), Piece(quiet, fresh=True), *cut(again, 441)]
     listener(spotter, Pieces(pieces, next_rate=44_100), clips=Clips("clips"))
-    kept, *others = [soundfile.read(path) for path in sorted(Path("clips").iterdir())]
-    start = max(0, round((first.start_s - 0.3) * 16_000))
-    np.testing.assert_array_equal(kept[0], np.rint(x[start:] * 32_768) / 32_768)
+    kept, *others = [
+        soundfile.read(path, dtype="int16") for path in sorted(Path("clips").iterdir())
+    ]
+    start = max(0, round((first.start_s - 0.7) * 16_000))
+    np.testing.assert_array_equal(kept[0], np.rint(x[start:] * 32_768))
     assert [kept[1], *{rate for _, rate in others}] == [16_000, 44_100]
+    new = np.rint(np.concatenate([quiet, again]) * 32_768).astype(np.int16)
+    wanted = [  # its time starts at 0
+        new[max(0, round((d.start_s - 0.7) * 44_100)) : round((d.time_s + 0.3) * 44_100)]
+        for d in spotter.stream(44_100).push(np.concatenate([quiet, again]))
+    ]
+    assert {part.tobytes() for part in wanted} == {sound.tobytes() for sound, _ in others}
 
 
 def test_a_keyword_need_not_be_a_name_of_a_file(folder, spotter):
-    listening = Listener(Pieces([]), spotter, Screen(), clips=Clips("clips"))
-    listening._say(Detection("../on off_1", 0.9, 0.1, 0.5))
+    screen = Screen()
+    listening = Listener(Pieces([]), spotter, screen, clips=Clips("clips"))
+    listening._say(Detection("../on off_1\x1b", 0.9, 0.1, 0.5))
     listening.close()
     (name,) = os.listdir("clips")
-    assert name.endswith("_---on-off_1.wav")
+    assert name.endswith("_---on-off_1-.wav")
+    assert all(line.isprintable() for line in [*screen.events, listening.summary])
 
 
 def test_a_reading_is_of_the_sound_since_the_last(spotter):
@@ -377,6 +407,57 @@ def test_a_reading_is_of_the_sound_since_the_last(spotter):
     assert {reading.heading for reading in readings} == {"a test, 16000 Hz, 0 s, 0 overflows"}
     for reading in readings:
         assert {word: least for word, _, least in reading.scores} == spotter.thresholds
+
+
+def test_a_reading_has_the_scores_that_detections_come_from(spotter):
+    readings: list[Reading] = []
+    screen, x, stream = Screen(), chirps(1.0, 16_000), spotter.stream(16_000)
+    screen.wants_readings, screen.show = True, readings.append
+    Listener(Pieces(cut(x)), spotter, screen).run(lambda: False, lambda: False)
+    for reading, piece in zip(readings, cut(x), strict=True):
+        stream.push(piece.samples)
+        assert [score for _, score, _ in reading.scores] == stream.smoothed.tolist()
+    assert not np.allclose(stream.smoothed, stream.scores[2:])
+
+
+def test_the_real_time_factor_is_the_share_of_time_that_was_worked(spotter, monkeypatch):
+    clock = iter(np.arange(0, 99, 0.25))
+    still = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: float(next(clock)))
+    monkeypatch.setattr(app.listener, "time", still)
+    listening, _ = listener(spotter, [Piece(np.full(16_000, 0.01, np.float32))] * 3)
+    assert listening.summary == ("heard 3.0 s; 0 detections; 0 overflows; real-time factor 0.250")
+
+
+def test_who_hears_nothing_says_so(model, monkeypatch):
+    """And listens to the microphone that was asked for."""
+    asked = []
+    monkeypatch.setattr(
+        "app.microphone.Microphone", lambda wanted: asked.append(wanted) or Pieces([])
+    )
+    for arguments in ([], ["--device", "USB"]):
+        result = run(model, *arguments)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr.splitlines()[-1] == "heard 0.0 s; 0 detections; 0 overflows"
+    assert asked == [None, "USB"]
+
+
+def test_what_a_command_did_is_told_when_it_ends(spotter):
+    """Not at the next detection, which may be hours later."""
+    screen = Screen()
+    hook = Hook("false", screen.note)
+    hook.run(EVENT)
+    hook._running[0].wait()
+    Listener(Pieces([NOTHING]), spotter, screen, hook=hook).run(lambda: False, lambda: False)
+    assert ["ended with 1" in note for note in screen.notes] == [False, True]
+
+
+def test_a_clip_is_a_file_as_soon_as_it_is_heard(folder, spotter):
+    """A listener may run for days, and keeps only seconds."""
+    x = np.concatenate([chirps(1.0, 16_000), np.full(8_000, 0.01, np.float32)])
+    listening = Listener(Pieces(cut(x)), spotter, screen := Screen(), clips=Clips("clips"))
+    listening.run(lambda: False, lambda: False)
+    assert len(os.listdir("clips")) == len(screen.events) > 0
+    listening.close()
 
 
 def test_a_problem_that_stays_is_said_again_after_a_while(spotter, monkeypatch):
@@ -396,12 +477,12 @@ def test_a_problem_that_stays_is_said_again_after_a_while(spotter, monkeypatch):
 
 def test_problems_are_counted_and_not_said_all_the_time(spotter):
     quiet = np.full(160, 0.01, np.float32)
-    pieces = [Piece(quiet, overflows=1, lost_s=0.25), Piece(quiet, notes=("a note",))] * 4
+    pieces = [Piece(quiet, overflows=2, lost_s=0.25), Piece(quiet, notes=("a note",))] * 4
     listening, screen = listener(spotter, pieces)
     overflows = [note for note in screen.notes if "overflow" in note]
-    assert overflows == ["1 overflow so far, 0.25 s of sound lost"]
+    assert overflows == ["2 overflows so far, 0.25 s of sound lost"]
     assert screen.notes.count("a note") == 4
-    assert "4 overflows" in listening.summary
+    assert "8 overflows" in listening.summary
     assert "1.0 s of sound lost" in listening.summary
 
 
@@ -742,3 +823,21 @@ def test_devices_are_listed(virtual_microphone: VirtualMicrophone):
     devices = events(done.stdout)
     assert [device["name"] for device in devices if device["is_default"]] == ["default"]
     assert devices[0]["sample_rate_hz"] == RATE_HZ
+
+
+def test_devices_are_lines_for_people(model, monkeypatch):
+    devices = [
+        InputDevice(0, "in", "ALSA", 2, 44_100, False),
+        InputDevice(12, "a\x1b[2J microphone", "Core Audio", 1, 192_000, True),
+    ]
+    monkeypatch.setattr("app.devices.input_devices", lambda: devices)
+    result = run(model, "--list-devices")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        r"0    in                   44100 Hz   ALSA",
+        r"12   a\x1b[2J microphone  192000 Hz  Core Audio    default",
+    ]
+    monkeypatch.setattr("app.devices.input_devices", list)
+    result = run(model, "--list-devices")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "this machine has no input device\n"

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import pty
@@ -244,6 +245,19 @@ def test_two_that_write_one_file_would_lose_both(tmp_path):
     EventFile(str(path)).close()
 
 
+def test_a_system_of_files_without_locks_takes_events_too(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("app.event_file.fcntl.flock", none)
+    path = tmp_path / "out.csv"
+    path.write_text("of yesterday\n" * 99)
+    file = EventFile(str(path))
+    file.start()
+    file.close()
+    assert path.read_text() == ",".join(KEYS) + "\n"
+
+
 def test_json_on_a_narrow_screen_is_one_object_a_line(folder, model):
     screen, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -356,7 +370,7 @@ def test_a_disk_that_fills_up_keeps_the_events_before(tmp_path, name):
     """Also when the system takes the beginning of a row."""
     path = str(tmp_path / name)
     file = EventFile(path)
-    event = Event("a.wav", "yes", 1.0, 1.5, 0.75)
+    event = Event("ä.wav", "yes", 1.0, 1.5, 0.75)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     written = 0
     resource.setrlimit(resource.RLIMIT_FSIZE, (444, before[1]))

@@ -1,0 +1,89 @@
+"""How a command is told to end, and what may write to its screen meanwhile."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.ending import asked_to_end, reader_watch
+from app.interrupt import CTRL_C
+
+ROOT = Path(__file__).parents[2]
+HIDDEN = r"""
+import os, sys
+from app.ending import native_messages_hidden
+from app.hooks import Hook
+
+before = os.listdir("/dev/fd")
+with native_messages_hidden():
+    os.write(2, b"of ALSA\n")
+    print("of ours \u4e00", file=sys.stderr)
+    hook = Hook("sh -c 'echo of the command; echo and its errors >&2'", print)
+    hook.run({})
+    hook.close()
+os.write(2, b"of ALSA, later\n")
+print("of ours, later", file=sys.stderr)
+assert os.listdir("/dev/fd") == before  # nothing stays open
+print("done")
+"""
+
+
+def run(*command):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_only_what_libraries_write_is_hidden_and_only_for_as_long():
+    done = run(sys.executable, "-c", HIDDEN)
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert done.stderr.splitlines() == [
+        "of ours \\u4e00", "of the command", "and its errors", "of ALSA, later", "of ours, later",
+    ]  # fmt: skip
+
+
+def test_a_program_without_a_standard_error_has_nothing_to_hide():
+    program = (
+        "from app.ending import native_messages_hidden\n"
+        "with native_messages_hidden(): print('inside')"
+    )
+    done = run("sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program)
+    assert (done.returncode, done.stdout) == (0, "inside\n")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, CTRL_C), (signal.SIGTERM, 0)])
+def test_a_signal_is_a_flag_and_its_handlers_come_back(number, code):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with asked_to_end() as ending:
+        assert not ending
+        signal.raise_signal(number)
+        assert ending
+        assert ending.code == code
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not():
+    with asked_to_end():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_reader_that_leaves_is_seen_without_writing(monkeypatch):
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        has_gone = reader_watch()
+        assert not has_gone()
+        os.close(ours)
+        assert has_gone()
+
+
+@pytest.mark.parametrize("stdout", [io.StringIO(), None])
+def test_an_output_that_is_no_file_has_no_reader_to_lose(monkeypatch, stdout):
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert not reader_watch()()
