@@ -51,7 +51,7 @@ def rows_of_mono(samples: ArrayLike, rows: int) -> tuple[Samples, NDArray[np.int
     if x.ndim != 2 or x.shape[0] != rows:
         raise ValueError(f"samples must have shape ({rows}, n), got {x.shape}")
     if _is_fine(x):
-        return np.array(x, np.float32), np.zeros((3, rows), np.int64)
+        return np.asarray(x, np.float32), np.zeros((3, rows), np.int64)
     x = x[..., None]
     return averaged(x), np.array([flag.sum(axis=1) for flag in _flags(x)])
 

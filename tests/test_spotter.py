@@ -161,6 +161,17 @@ def test_types_and_channels(spotter):
         np.testing.assert_allclose(spotter.stream().push_scores(same), expected, atol=1e-4)
 
 
+def test_float64_is_heard_as_float32_whatever_runs_the_model(spotter):
+    """None of them is zero or waits for its frame: nothing else makes float32 of them."""
+    x = chirps(0.1, 16_000)
+    x[x == 0] = 1e-3
+    for each in (spotter, KeywordSpotter.load("s4")):
+        expected = each.stream().push_scores(x)
+        np.testing.assert_array_equal(each.stream().push_scores(x.astype(np.float64)), expected)
+        found = each.batch(2).push_scores(np.stack([x, x]).astype(np.float64))
+        np.testing.assert_array_equal(found, each.batch(2).push_scores(np.stack([x, x])))
+
+
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
