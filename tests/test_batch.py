@@ -74,6 +74,19 @@ def test_rows_whose_next_frame_is_longer_go_apart(spotter):
         np.testing.assert_allclose(scores[row], expected[n // 110 :], atol=1e-6)
 
 
+@pytest.mark.parametrize(("rate", "first"), [(11_025, (120, 11)), (16_000, (160, 1))])
+def test_rows_that_wait_unlike_go_apart_wherever_they_are(spotter, rate, first):
+    """What waits and how many frames were heard differ, and add up to the same."""
+    batch, x = spotter.batch(2, rate), sounds(rate, 0.2)[:2]
+    for row, n in enumerate(first):
+        batch.push_scores(x[:, :n], np.arange(2) == row)
+    rest = np.stack([of[n : n + 1_000] for of, n in zip(x, first, strict=True)])
+    scores = batch.push_scores(rest)
+    for row, n in enumerate(first):
+        expected = spotter.stream(rate).push_scores(x[row, : n + 1_000])
+        np.testing.assert_allclose(scores[row], expected[-len(scores[row]) :], atol=1e-6)
+
+
 def test_a_batch_may_have_more_rows_than_go_together(spotter):
     x = np.resize(sounds(16_000, 0.3), (MOST_ROWS + 3, 4_800))
     batch = spotter.batch(len(x))
