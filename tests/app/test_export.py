@@ -56,6 +56,7 @@ def test_a_damaged_recording_does_not_hide_what_was_written(model_file, tmp_path
     assert result.stdout.startswith(f"{out}: ")
     assert out.is_file()
     (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{tmp_path / 'data' / 'yes' / '1.wav'}: ")
     assert line.endswith("so what 8 bits cost is not known")
 
 
