@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.weights import load_model
@@ -14,7 +16,9 @@ HEAD = ("head.", "clip.")  # what depends on the labels
 def initial_model(recipe: Recipe, labels: LabelSet, start: Path | None) -> KeywordModel:
     """A model of the recipe's shape; with `start`, the weights are of that model's file.
 
-    The head is new unless the labels are the same.
+    The head is new unless the labels are the same.  Then it is of zeros: the layers below get no
+    gradient before it has learned from what they know, so that less of it is lost (Kumar et al.
+    2022, arXiv:2202.10054, section 3, whose head learns alone at first).
 
     Raises:
         ValueError: `start` is of another shape than the recipe's model.
@@ -34,6 +38,7 @@ def initial_model(recipe: Recipe, labels: LabelSet, start: Path | None) -> Keywo
         raise ValueError(f"{start} is of another shape than the settings: {', '.join(other)}")
     weights = trained.state_dict()
     if card.labels != config.labels:
-        weights = {name: value for name, value in weights.items() if not name.startswith(HEAD)}
-    model.load_state_dict(weights, strict=False)
+        new = {n: value for n, value in model.state_dict().items() if n.startswith(HEAD)}
+        weights |= {name: torch.zeros_like(value) for name, value in new.items()}
+    model.load_state_dict(weights)
     return model
