@@ -1,6 +1,6 @@
 """Blocks at the full rate of the samples, read each 10 ms: the front of the paper's own model.
 
-Source: Gu et al. 2021, arXiv:2111.00396, section 4.3 (six layers on raw Speech Commands).
+Source: Gu et al. 2021, arXiv:2111.00396, section 4.2 and appendix D (six layers on raw speech).
 """
 
 import copy

@@ -30,7 +30,7 @@ def hippo_legt(N: int) -> tuple[Tensor, Tensor]:
     Returns:
         A (N, N) and B (N,) of the orthonormal basis; A/theta and B/theta slide a window of theta.
 
-    Source: arXiv:2008.07669, theorem 1 (lambda_n = 1), scaled to orthonormal Legendre polynomials.
+    Source: arXiv:2008.07669, appendix D.1 at lambda_n = 1; theorem 1 has the basis of the LMU.
     """
     n = torch.arange(N, dtype=torch.float64)
     B = torch.sqrt(2 * n + 1)

@@ -167,7 +167,7 @@ def selective_scan(
     Raises:
         ValueError: shapes do not agree.
 
-    Source: arXiv:2312.00752, equations 2 to 4 with dB = dt B, and Algorithm 2.
+    Source: arXiv:2312.00752, equations 2 and 4, the latter with dB = dt B, and Algorithm 2.
     """
     _check(x, dt, A, B, C, D, z, h0)
     h0 = A.new_zeros(x.shape[0], *A.shape) if h0 is None else h0
