@@ -31,7 +31,7 @@ class Cutter(Protocol):
     """What makes takes of sound."""
 
     @property
-    def is_settled(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it waits for a word now."""
 
     def hear(self, samples: "Samples") -> list["Take"]:
@@ -127,7 +127,7 @@ class Session:
 
         gone = reader_watch()
         cutter = self._cutter()
-        if not cutter.is_settled:
+        if not cutter.is_ready:
             self._screen.note("a moment of silence, please: measuring the noise")
         while self._saved < self._takes and self._faults < MOST_FAULTS and not ending:
             if gone():
@@ -147,13 +147,13 @@ class Session:
                 x, _ = mono(piece.samples)
                 self._peak = max(self._peak, float(abs(x).max()))
                 self._judge(cutter.hear(x))
-            if cutter.is_settled and self._source.live:
+            if cutter.is_ready and self._source.live:
                 self._ask()
             self._draw()
 
     def _cutter(self) -> Cutter:
         """For the source's rate, which may change when a device comes back."""
-        from app.takes import QUIET_DB, SETTLE_S, PieceCutter, WordFinder
+        from app.takes import NOISE_S, QUIET_DB, PieceCutter, WordFinder
 
         rate, live = self._source.sample_rate_hz, self._source.live
         if self._is_talk:
@@ -161,7 +161,7 @@ class Session:
         if self._word in WORDLESS:
             return PieceCutter(rate, take_s=PIECE_S, shortest_s=SHORTEST_NOISE_S)
         return WordFinder(
-            rate, settle_s=SETTLE_S if live else 0.0, patience_s=PATIENCE_S if live else math.inf
+            rate, noise_s=NOISE_S if live else 0.0, patience_s=PATIENCE_S if live else math.inf
         )
 
     def _judge(self, takes: list["Take"]) -> None:

@@ -16,7 +16,7 @@ from sssm.hearing import FULL_SCALE
 FRAME_S = 0.01
 SMOOTHED = 3  # frames in the mean that is compared
 CONTEXT_S = 0.25  # kept before and after a word
-SETTLE_S = 1.0  # of live sound, from which the noise is measured
+NOISE_S = 1.0  # of live sound, from which the noise is measured
 STARTS_DB, GOES_ON_DB = 15.0, 8.0  # above the noise
 LEAST_DB = -50.0  # of full scale: softer is no word
 RANGE_DB = 35.0  # below a word's loudest frame it is over, even in no noise at all
@@ -43,14 +43,14 @@ class WordFinder:
 
     Args:
         sample_rate_hz: of the samples.
-        settle_s: seconds at the start in which the noise is measured.
+        noise_s: seconds at the start in which the noise is measured.
         patience_s: seconds without a word that are a take with a fault.
     """
 
-    def __init__(self, sample_rate_hz: int, *, settle_s: float = 0.0, patience_s: float = math.inf):
+    def __init__(self, sample_rate_hz: int, *, noise_s: float = 0.0, patience_s: float = math.inf):
         self._rate = sample_rate_hz
         self._length = round(FRAME_S * sample_rate_hz)
-        self._settle, self._patience = _frames(settle_s), patience_s / FRAME_S
+        self._unmeasured, self._patience = _frames(noise_s), patience_s / FRAME_S
         self._rest = np.zeros(0, np.float32)
         self._frames: list[Samples] = []
         self._powers: list[float] = []
@@ -62,8 +62,8 @@ class WordFinder:
         self._heard_any = False  # anything but zeros
 
     @property
-    def is_settled(self) -> bool:
-        return self._settle <= 0
+    def is_ready(self) -> bool:
+        return self._unmeasured <= 0
 
     def hear(self, samples: Samples) -> list[Take]:
         """Takes that the next (n,) samples complete."""
@@ -81,8 +81,8 @@ class WordFinder:
         self._powers.append(float(np.square(frame, dtype=np.float64).mean()))
         power = float(np.mean(self._powers[-SMOOTHED:]))
         self._heard_any |= power > 0
-        if not self.is_settled:
-            self._settle -= 1
+        if not self.is_ready:
+            self._unmeasured -= 1
             self._noise = max(NOISE_FLOOR, float(np.percentile(self._powers, 20)))
             return None
         if self._since is None:
@@ -160,7 +160,7 @@ class PieceCutter:
         self._shortest = round(shortest_s * sample_rate_hz)
         self._quiet_db = quiet_db
         self._pieces: list[Samples] = []
-        self.is_settled = True
+        self.is_ready = True
 
     def hear(self, samples: Samples) -> list[Take]:
         """Takes that the next (n,) samples complete."""

@@ -85,7 +85,7 @@ def thresholds_within(
         allowed: false accepts of all keywords together.
     """
     chosen = choose(grid, expected_counts(grid, false_accepts), misses, allowed)
-    return settle(keywords, grid, chosen, count, allowed)
+    return raise_to_fit(keywords, grid, chosen, count, allowed)
 
 
 def expected_counts(grid: Sequence[float], false_accepts: Counts) -> NDArray[np.float64]:
@@ -145,7 +145,7 @@ def choose(
     return [last] * expected.shape[1]
 
 
-def settle(
+def raise_to_fit(
     keywords: Sequence[str],
     grid: Sequence[float],
     chosen: Sequence[int],

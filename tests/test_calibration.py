@@ -15,7 +15,7 @@ from sssm.calibration import (
     expected_counts,
     logit,
     measurable,
-    settle,
+    raise_to_fit,
     shifted,
     threshold_grid,
     thresholds_within,
@@ -334,19 +334,19 @@ def test_thresholds_rise_until_all_keywords_together_keep_to_it():
         asked.append(dict(thresholds))
         return np.array([int(thresholds["yes"] < 0.6) * 3, 1])
 
-    settled = settle(("yes", "no"), GRID, [0, 0], count, 1)
-    assert settled == {"yes": 0.6, "no": 0.2}
+    raised = raise_to_fit(("yes", "no"), GRID, [0, 0], count, 1)
+    assert raised == {"yes": 0.6, "no": 0.2}
     assert len(asked) == 3
 
 
 def test_thresholds_stop_at_the_highest():
-    settled = settle(("yes",), GRID, [0], lambda _: np.array([7]), 1)
-    assert settled == {"yes": 0.8}
+    raised = raise_to_fit(("yes",), GRID, [0], lambda _: np.array([7]), 1)
+    assert raised == {"yes": 0.8}
     # The one with the most false accepts is there already: the other has to rise.
-    settled = settle(
+    raised = raise_to_fit(
         ("yes", "no"), GRID, [3, 0], lambda x: np.array([5, 3 * int(x["no"] < 0.6)]), 5
     )
-    assert settled == {"yes": 0.8, "no": 0.6}
+    assert raised == {"yes": 0.8, "no": 0.6}
 
 
 def test_a_curve_goes_from_few_false_accepts_to_many_and_stops():

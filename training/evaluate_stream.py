@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from sssm import thresholds as thresholds_file
-from sssm.calibration import HIGHEST, choose, curve, expected_counts, settle, threshold_grid
+from sssm.calibration import HIGHEST, choose, curve, expected_counts, raise_to_fit, threshold_grid
 from sssm.det import save_det
 from sssm.live import JOIN, members_of
 from sssm.spotter import KeywordSpotter
@@ -143,7 +143,7 @@ def _chosen(
     grid, allowed = threshold_grid(), rate * negatives.hours
     false_accepts, misses = counts_alone(positives, negatives, grid)
     own = choose(grid, expected_counts(grid, false_accepts), misses, allowed)
-    chosen = settle(
+    chosen = raise_to_fit(
         spotter.keywords, grid, _drawn_together(own),
         lambda x: negatives.false_accepts(negatives.traces.fired(x)), allowed,
     )  # fmt: skip

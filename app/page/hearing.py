@@ -46,7 +46,7 @@ class Hearing:
         events, self._state = self._detector.run(scores, self._state)
         return Heard(smoothed, [detection for _, detection in events])
 
-    def settle(self, spotter: "KeywordSpotter") -> None:
+    def take_thresholds(self, spotter: "KeywordSpotter") -> None:
         """Go on with this spotter's thresholds; it is of the same model."""
         self._detector = self._of(spotter)
 

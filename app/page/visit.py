@@ -107,7 +107,7 @@ class Visit:
         self._raise_from(reader)
         if (wanted := self._wanted) is not None:
             self._wanted = None
-            await self._settle(wanted)
+            await self._adjust(wanted)
         sound = self._inbox.take(TURN_S, time.monotonic())
         self._room.set()
         if len(sound):
@@ -125,12 +125,12 @@ class Visit:
         if reader.done() and (error := reader.exception()) is not None:
             raise error
 
-    async def _settle(self, sensitivity: float) -> None:
+    async def _adjust(self, sensitivity: float) -> None:
         try:
             spotter = await self._in_thread(self._shelf.spotter, self._model, sensitivity)
         except ValueError as error:
             raise RefusalError(GARBAGE, str(error)) from None
-        self._hearing.settle(spotter)
+        self._hearing.take_thresholds(spotter)
         await self._say({"type": "thresholds", "thresholds": spotter.thresholds})
 
     async def _answer(self, sound: NDArray[np.int16], heard: Heard) -> None:

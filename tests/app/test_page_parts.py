@@ -177,7 +177,7 @@ def test_sensitivity_shifts_thresholds_and_keeps_the_stream(shelf):
     x = stream_of(["yes"])
     hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 16_000)
     assert not hearing.push(x[:17_000]).detections
-    hearing.settle(plain)
+    hearing.take_thresholds(plain)
     (detection,) = hearing.push(x[17_000:]).detections
     assert detection.time_s == plain.stream(16_000).push(x)[0].time_s
     for wrong in (3.1, float("nan")):
@@ -252,9 +252,9 @@ def test_a_threshold_of_1_stays_at_any_sensitivity(model_file, tmp_path):
         assert shelf.spotter("never", sensitivity).thresholds["yes"] == 1
 
 
-def test_a_detector_that_is_settled_counts_at_the_rate_heard(shelf):
+def test_a_detector_of_new_thresholds_counts_at_the_rate_heard(shelf):
     hearing = Hearing(shelf.spotter("s4", -MOST_SENSITIVE), 48_000)
-    hearing.settle(shelf.spotter("s4"))
+    hearing.take_thresholds(shelf.spotter("s4"))
     x = stream_of(["yes"], 48_000)
     (found,) = hearing.push(x).detections
     (expected,) = KeywordSpotter.load("s4").stream(48_000).push(x)

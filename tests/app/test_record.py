@@ -13,7 +13,7 @@ import app.listen
 import app.record
 from app.cli import cli
 from app.sources import Piece
-from app.takes import CONTEXT_S, SETTLE_S, PieceCutter, WordFinder
+from app.takes import CONTEXT_S, NOISE_S, PieceCutter, WordFinder
 from sssm.labels import WORDLESS
 from training.corpus import open_corpus
 
@@ -192,11 +192,11 @@ def test_nothing_heard_is_said_after_a_while():
 
 
 def test_noise_is_measured_before_a_word_is_waited_for():
-    finder = WordFinder(RATE_HZ, settle_s=SETTLE_S)
+    finder = WordFinder(RATE_HZ, noise_s=NOISE_S)
     assert finder.hear(np.concatenate([noise(0.3), word(0.2), noise(0.4)])) == []
-    assert not finder.is_settled
+    assert not finder.is_ready
     finder.hear(noise(0.2))
-    assert finder.is_settled
+    assert finder.is_ready
 
 
 def test_sound_without_a_word_is_cut_into_takes_of_one_length():
@@ -298,7 +298,7 @@ class Live:
 
 
 def live(monkeypatch, *parts: np.ndarray, interrupt: bool = False) -> None:
-    x = np.concatenate([noise(SETTLE_S), *parts])
+    x = np.concatenate([noise(NOISE_S), *parts])
     monkeypatch.setattr(app.record, "open_source", lambda *_, **__: Live(x, interrupt))
 
 
@@ -369,8 +369,8 @@ class Changing(Live):
 
 def test_a_microphone_that_comes_back_at_another_rate(folder, monkeypatch):
     """It was lost amid a word, which is said again."""
-    first = np.concatenate([noise(SETTLE_S + 0.5), word()[:3_000]])
-    parts = [noise(SETTLE_S + 0.6, rate=48_000), word(rate=48_000), noise(0.8, rate=48_000)]
+    first = np.concatenate([noise(NOISE_S + 0.5), word()[:3_000]])
+    parts = [noise(NOISE_S + 0.6, rate=48_000), word(rate=48_000), noise(0.8, rate=48_000)]
     back = Piece(np.concatenate(parts), fresh=True, notes=("it is back",), overflows=1)
     source = Changing((RATE_HZ, Piece(first)), (48_000, back))
     monkeypatch.setattr(app.record, "open_source", lambda *_, **__: source)
