@@ -75,16 +75,16 @@ def record(
         source = open_source(device, input_file, real_time=False)
         with closing(source), asked_to_end() as ending:
             with display(as_json=False) as screen:
-                session = Session(source, screen, word, Path(folder), takes or TAKES, is_talk)
-                failed = session.failed_after(ending)
-            tell(session.summary)
+                recorder = Recorder(source, screen, word, Path(folder), takes or TAKES, is_talk)
+                failed = recorder.failed_after(ending)
+            tell(recorder.summary)
     if ending.code:
         raise typer.Exit(ending.code)
     if failed:
         raise typer.Exit(INPUT_FAILED)
 
 
-class Session:
+class Recorder:
     """Some takes of one word, or of talk."""
 
     def __init__(

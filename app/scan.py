@@ -48,14 +48,14 @@ class Note(NamedTuple):
     line: str
 
 
-class Piece(NamedTuple):
+class Stretch(NamedTuple):
     """Some more seconds of a recording: one message, so that Ctrl-C finds all of it or nothing."""
 
     events: list[Event]
     heard: Heard
 
 
-Message: TypeAlias = "Piece | Note | AudioError"
+Message: TypeAlias = "Stretch | Note | AudioError"
 
 
 def scan(
@@ -129,7 +129,7 @@ class _Report:
             self._written(file.start)
 
     def take(self, message: Message) -> None:
-        if isinstance(message, Piece):
+        if isinstance(message, Stretch):
             for event in message.events:
                 self._take_event(event)
         elif isinstance(message, Note):
@@ -188,8 +188,8 @@ def _scan_all(
         try:
             with closing(arrivals(work, files, processes, stopped)) as coming:
                 for number, message in coming:
-                    progress.put(number, message.heard if isinstance(message, Piece) else message)
-                    if isinstance(message, Piece) and not message.events:
+                    progress.put(number, message.heard if isinstance(message, Stretch) else message)
+                    if isinstance(message, Stretch) and not message.events:
                         continue  # nothing that would have to wait
                     for passed in order.put(number, message):
                         report.take(passed)
@@ -212,7 +212,7 @@ def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
         for event in events(spotter, path):
             if isinstance(event, Heard):
                 replaced = event.replaced_samples
-                yield Piece(found, event)
+                yield Stretch(found, event)
                 found = []
             else:
                 found.append(Event(path, event.keyword, event.start_s, event.time_s, event.score))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sssm.detector import Detection
 from sssm.hearing import Health, rows_of_mono
 from sssm.resampler import Resampler, ResamplerState
-from sssm.rows import Heard, Rows
+from sssm.rows import Rows, Scored
 from sssm.snapshot import Snapshot, pack, unpack
 
 
@@ -124,7 +124,7 @@ class Batch:
 
     def _push(
         self, samples: ArrayLike, active: ArrayLike | None
-    ) -> tuple[list[Heard], list[tuple[int, Detection]]]:
+    ) -> tuple[list[Scored], list[tuple[int, Detection]]]:
         mask = np.ones(self.size, np.bool_) if active is None else np.asarray(active)
         if mask.shape != (self.size,) or mask.dtype != np.bool_:
             got = f"{mask.dtype} {mask.shape}"

@@ -22,7 +22,7 @@ MOST_ROWS = 64
 MOST_ROW_FRAMES = 64
 
 
-class Heard(NamedTuple):
+class Scored(NamedTuple):
     """Some rows, and the scores (rows, frames, labels) of the frames that they completed."""
 
     rows: NDArray[np.int64]
@@ -53,13 +53,13 @@ class Rows:
 
     def push(
         self, x: Samples, rows: NDArray[np.int64]
-    ) -> tuple[list[Heard], list[tuple[int, Detection]]]:
+    ) -> tuple[list[Scored], list[tuple[int, Detection]]]:
         """(len(rows), n) samples for these rows, rising; the others stay as they are."""
         heard, events = [], []
         for group in self._groups(rows):
             of_group = rows[group]
             scores = self._push_group(x[group], of_group)
-            heard.append(Heard(of_group, scores))
+            heard.append(Scored(of_group, scores))
             if scores.shape[1]:
                 events += self._detect(scores, of_group)
         return heard, events

@@ -9,7 +9,7 @@ from sssm.detector import Detection, Detector
 from sssm.engines.engine import Engine
 from sssm.hearing import Health, mono
 from sssm.resampler import Resampler, ResamplerState
-from sssm.rows import Heard, Rows
+from sssm.rows import Rows, Scored
 from sssm.snapshot import Snapshot, pack
 
 _ROW = np.zeros(1, np.int64)
@@ -101,7 +101,7 @@ class Stream:
         self._samples, self._health = facts["samples"], Health(*facts["health"])
         return self
 
-    def _push(self, samples: ArrayLike) -> tuple[list[Heard], list[tuple[int, Detection]]]:
+    def _push(self, samples: ArrayLike) -> tuple[list[Scored], list[tuple[int, Detection]]]:
         x, wrong = mono(samples)
         heard = x if self._resampler is None else self._resampler.push(x)
         found = self._rows.push(heard[None], _ROW)

@@ -34,7 +34,7 @@ from training.examples import Examples
 from training.initial import initial_model
 from training.inventory import inventory
 from training.labels import label_set, labels_of
-from training.objective import Heard, Losses, Objective
+from training.objective import Losses, Objective, StreamState
 from training.optimizer import optimizer_of, set_rates
 from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD
 from training.progress import Progress
@@ -120,9 +120,9 @@ class Trainer:
         self.average = AveragedModel(objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
         self.average.to(fabric.device)
-        self.heard: list[Heard] = []  # one for the rows of each loader
+        self.heard: list[StreamState] = []  # one for the rows of each loader
         if rows := recipe.stream_rows:
-            self.heard = [detach(objective.init_heard(rows)) for _ in range(recipe.loaders)]
+            self.heard = [detach(objective.init_state(rows)) for _ in range(recipe.loaders)]
 
     @property
     def averaged_model(self) -> KeywordModel:

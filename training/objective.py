@@ -32,8 +32,8 @@ class Losses(NamedTuple):
     correct: Tensor  # share of clips whose class is right, as trained
 
 
-class Heard(NamedTuple):
-    """State of the streams of a loader's rows."""
+class StreamState(NamedTuple):
+    """What the streams of one loader's rows have heard."""
 
     model: ModelState
     talk: Tensor  # see `training.amid_talk`
@@ -67,11 +67,11 @@ class Objective(nn.Module):
         self._keywords = sum(label not in (UNKNOWN, SILENCE) for label in labels)
         self._unknown = labels.index(UNKNOWN) if UNKNOWN in labels else None
 
-    def init_heard(self, rows: int) -> Heard:
+    def init_state(self, rows: int) -> StreamState:
         """State of streams that have heard nothing."""
-        return Heard(self.model.init_state(rows), no_talk(rows, self.log_prior.device))
+        return StreamState(self.model.init_state(rows), no_talk(rows, self.log_prior.device))
 
-    def forward(self, step: Step, heard: Heard | None) -> tuple[Losses, Heard | None]:
+    def forward(self, step: Step, heard: StreamState | None) -> tuple[Losses, StreamState | None]:
         """Losses, and the streams' state after this step: the next step goes on from there."""
         clips = step.clips
         _, features, after = self.model.features(clips.samples, bandwidth_hz=clips.bandwidth_hz)
@@ -91,14 +91,14 @@ class Objective(nn.Module):
         correct = (logits.argmax(dim=1) == clips.label).float().mean()
         return Losses(total, clip, word, phone, stream, correct), heard
 
-    def _listen(self, stream: StreamBatch, heard: Heard) -> tuple[Tensor, Heard]:
+    def _listen(self, stream: StreamBatch, heard: StreamState) -> tuple[Tensor, StreamState]:
         """Logits of the frames of a piece as a detector weighs them, and the state after it."""
-        silence = self.init_heard(stream.samples.shape[0])
+        silence = self.init_state(stream.samples.shape[0])
         state, talk = restart(heard, silence, stream.fresh)
         logits, _, state = self.model.features(stream.samples, state, stream.bandwidth_hz)
         if self._unknown is not None:
             logits, talk = weighed(logits, self._keywords, self._unknown, talk)
-        return logits, detach(Heard(state, talk))
+        return logits, detach(StreamState(state, talk))
 
 
 def _means(features: Tensor) -> Tensor:

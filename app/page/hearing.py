@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
 
 
-class Heard(NamedTuple):
+class Completed(NamedTuple):
     """What some sound completed."""
 
     smoothed: "NDArray[np.float64]"  # (frames, keywords), one frame each 10 ms
@@ -39,12 +39,12 @@ class Hearing:
     def health(self) -> "Health":
         return self._stream.health
 
-    def push(self, samples: ArrayLike) -> Heard:
+    def push(self, samples: ArrayLike) -> Completed:
         """Hear the next (n,) samples, int16 or floats in [-1, 1]."""
         scores = self._stream.push_scores(samples)[None]
         (smoothed,), _ = self._detector.smooth(scores, self._state)
         events, self._state = self._detector.run(scores, self._state)
-        return Heard(smoothed, [detection for _, detection in events])
+        return Completed(smoothed, [detection for _, detection in events])
 
     def take_thresholds(self, spotter: "KeywordSpotter") -> None:
         """Go on with this spotter's thresholds; it is of the same model."""

@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import WebSocket
 from numpy.typing import NDArray
 
-from app.page.hearing import Heard, Hearing
+from app.page.hearing import Completed, Hearing
 from app.page.inbox import GARBAGE, POLICY, Greeting, Inbox, RefusalError, read_wish
 from app.page.shelf import Shelf
 from sssm.timing import FRAMES_HZ
@@ -133,7 +133,7 @@ class Visit:
         self._hearing.take_thresholds(spotter)
         await self._say({"type": "thresholds", "thresholds": spotter.thresholds})
 
-    async def _answer(self, sound: NDArray[np.int16], heard: Heard) -> None:
+    async def _answer(self, sound: NDArray[np.int16], heard: Completed) -> None:
         """Detections at once, scores some at a time."""
         for detection in heard.detections:
             await self._say({"type": "word", **detection._asdict()})

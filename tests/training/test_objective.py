@@ -45,7 +45,7 @@ def stream(label: int, fresh: bool = False) -> StreamBatch:
 
 def test_the_total_is_the_weighted_sum():
     o = objective(word_weight=0.4, phone_weight=0.2, stream_weight=0.5)
-    losses, _ = o(Step(clips(), stream(1)), o.init_heard(3))
+    losses, _ = o(Step(clips(), stream(1)), o.init_state(3))
     expected = losses.clip + 0.4 * losses.word + 0.2 * losses.phone + 0.5 * losses.stream
     torch.testing.assert_close(losses.total, expected)
 
@@ -83,7 +83,7 @@ def test_a_band_limit_is_heard_in_clips_and_streams():
                 step.clips._replace(bandwidth_hz=clip * every[:2]),
                 step.stream._replace(bandwidth_hz=of_stream * every),
             ),
-            o.init_heard(3),
+            o.init_state(3),
         )[0]
         for clip, of_stream in ((1.0, 1.0), (0.25, 1.0), (1.0, 0.25))
     ]
@@ -124,7 +124,7 @@ def gradients(o: Objective) -> list[Tensor]:
 def test_nothing_known_is_no_loss_and_no_nan():
     o = objective()
     step = Step(clips(word=-1, phones=0), stream(NOTHING, fresh=True))
-    losses, state = o(step, o.init_heard(3))
+    losses, state = o(step, o.init_state(3))
     assert losses.word == losses.phone == 0
     assert losses.stream > 0
     losses.total.backward()
@@ -190,11 +190,11 @@ def test_a_keyword_that_is_not_heard_at_all_is_no_infinity():
 
 def test_the_state_goes_on_without_its_past():
     o = objective(dropout=0.0)
-    _, first = o(Step(clips(), stream(1)), o.init_heard(3))
+    _, first = o(Step(clips(), stream(1)), o.init_state(3))
     assert not any(leaf.requires_grad for leaf in leaves(first))
     carried, _ = o(Step(clips(), stream(1)), first)
     fresh, _ = o(Step(clips(), stream(1, fresh=True)), first)
-    silence, _ = o(Step(clips(), stream(1)), o.init_heard(3))
+    silence, _ = o(Step(clips(), stream(1)), o.init_state(3))
     torch.testing.assert_close(fresh.stream, silence.stream)
     assert carried.stream != fresh.stream
 
@@ -202,7 +202,7 @@ def test_the_state_goes_on_without_its_past():
 def test_a_word_counts_as_the_detector_weighs_it():
     """Harder to be heard amid talk than after silence; easier to be kept quiet; not from anew."""
     o = objective(dropout=0.0)
-    quiet = o.init_heard(3)
+    quiet = o.init_state(3)
     amid = quiet._replace(talk=torch.full_like(quiet.talk, 0.9))
 
     def loss(heard, label, *, fresh=False):
@@ -215,7 +215,7 @@ def test_a_word_counts_as_the_detector_weighs_it():
 
 def test_without_a_class_for_other_words_there_is_no_talk():
     o = objective(("yes", "no", "_silence_"))
-    losses, heard = o(Step(clips(), stream(1)), o.init_heard(3))
+    losses, heard = o(Step(clips(), stream(1)), o.init_state(3))
     assert losses.stream.isfinite()
     assert not heard.talk.any()
 
@@ -224,8 +224,8 @@ def test_without_a_class_for_other_words_there_is_no_talk():
 def test_states_stay_float32_under_mixed_precision(precision):
     o = objective()
     with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-        losses, state = o(Step(clips(), stream(0)), o.init_heard(3))
+        losses, state = o(Step(clips(), stream(0)), o.init_state(3))
         losses.total.backward()
-    like = o.init_heard(3)
+    like = o.init_state(3)
     assert [leaf.dtype for leaf in leaves(state)] == [leaf.dtype for leaf in leaves(like)]
     assert all(gradient.isfinite().all() for gradient in gradients(o))
