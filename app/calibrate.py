@@ -263,7 +263,7 @@ def _misses(missed: int, said: int) -> str:
 def _draw(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float, png: Path) -> None:
     """The curve of one common shift of the thresholds: misses, or without words just the rate."""
     from sssm.calibration import LOWEST, curve
-    from sssm.det import save_det, save_rates
+    from sssm.plots import save_det, save_rates
 
     hours = heard.hours
     most = MOST_TIMES * max(per_hour * hours, 1.0)

@@ -17,8 +17,8 @@ import typer
 
 from sssm import thresholds as thresholds_file
 from sssm.calibration import HIGHEST, choose, curve, expected_counts, raise_to_fit, threshold_grid
-from sssm.det import save_det
 from sssm.live import JOIN, members_of
+from sssm.plots import save_det
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.weights import find_model

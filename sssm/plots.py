@@ -1,4 +1,4 @@
-"""Pictures of an operating curve: misses against false accepts an hour, or those alone."""
+"""Plots of an operating curve: misses against false accepts an hour, or those alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
