@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from sssm.audio import Samples
 from sssm.engines.engine import Engine, Logits
-from sssm.timing import frame_end, frames_within
+from sssm.timing import FRAMES_A_MEAN, frame_end, frames_within
 
-FRAMES_A_MEAN = 5
 FRAMES_A_RUN = 64  # of the engine, so that a long recording takes no more memory
 
 

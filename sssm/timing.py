@@ -1,4 +1,4 @@
-"""When frames end, in samples: the arithmetic that every form of the model shares.
+"""When frames end, in samples, and how loud silence is: what every form of the model shares.
 
 Frames, and the readings that they are means of, are so many a second at every rate of audio.  Where
 that is no whole number of samples they take turns to be one sample longer, and never drift: number
@@ -13,6 +13,12 @@ FRAMES_HZ = 100
 READINGS_A_FRAME = 4
 READINGS_HZ = READINGS_A_FRAME * FRAMES_HZ
 """How often the bank's energy is read; a frame is a mean of four readings."""
+
+FRAMES_A_MEAN = 5
+"""A clip's answer is made of means of 50 ms."""
+
+QUIET = 1e-9
+"""Energy of a frame that counts as silence: a band hears log1p(energy / QUIET), 0 of zeros."""
 
 NATIVE_RATES_HZ = (8_000, 48_000)
 """Lowest and highest rate of audio that a model hears without a resampler."""

@@ -15,10 +15,9 @@ from sssm.config import ModelConfig
 from sssm.engines import loops
 from sssm.engines.engine import Run, State, softmax
 from sssm.engines.readings import cut
-from sssm.layers.filterbank import QUIET
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
-from sssm.timing import READINGS_A_FRAME, READINGS_HZ
+from sssm.timing import QUIET, READINGS_A_FRAME, READINGS_HZ
 
 Array = NDArray[np.float32]
 

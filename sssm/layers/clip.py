@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FRAMES_A_MEAN = 5  # 50 ms
+from sssm.timing import FRAMES_A_MEAN
 
 
 class ClipState(NamedTuple):

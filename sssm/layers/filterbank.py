@@ -25,11 +25,17 @@ from sssm.ops.filterbank import (
     filterbank_step,
 )
 from sssm.ops.flush import flush
-from sssm.timing import FRAMES_HZ, READINGS_A_FRAME, READINGS_HZ, end_of, ended_within
+from sssm.timing import (
+    FRAMES_HZ,
+    QUIET,
+    READINGS_A_FRAME,
+    READINGS_HZ,
+    end_of,
+    ended_within,
+)
 
 LOWEST_HZ, HIGHEST_HZ = 20.0, 7_800.0  # bounds of a mode's centre
 NARROWEST_HZ = 20.0  # bound of a mode's width
-QUIET = 1e-9  # energy of a frame that counts as silence; log1p(energy / QUIET) is 0 for zeros
 
 
 class FilterbankState(NamedTuple):

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sssm.timing import READINGS_A_FRAME, READINGS_HZ, end_of
+from sssm.timing import QUIET, READINGS_A_FRAME, READINGS_HZ, end_of
 
-QUIET = 1e-9  # see `sssm.layers.filterbank`
 PLANES = 4
 RESULTS = PLANES + 2 * READINGS_A_FRAME  # of a frame: its last state, and stage 2 at each reading
 FRAMES_A_BLOCK = 8  # frames that an exported chunk hears at once, where there are so many

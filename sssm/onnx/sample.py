@@ -16,11 +16,11 @@ from sssm.onnx.card import StateTensor
 from sssm.onnx.filterbank import FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.model import ModelGraph
-from sssm.onnx.modes import PLANES, QUIET, Modes
+from sssm.onnx.modes import PLANES, Modes
 from sssm.onnx.samples import SamplesGraph
 from sssm.onnx.state import State
 from sssm.onnx.units import BATCH, Unit, declare, give
-from sssm.timing import FRAMES_HZ, READINGS_A_FRAME, READINGS_HZ
+from sssm.timing import FRAMES_HZ, QUIET, READINGS_A_FRAME, READINGS_HZ
 
 
 class AudioSide(Protocol):
