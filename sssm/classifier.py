@@ -16,7 +16,7 @@ from sssm.audio import AudioError, AudioFile, Samples
 from sssm.clip import clip_scores
 from sssm.engines.engine import Engine
 from sssm.hearing import mono
-from sssm.live import LiveModel, at_rate_of, live, load_live
+from sssm.live import LiveModel, Names, at_rate_of, live, load_live
 from sssm.weights import ModelFileError
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Classifier:
         self._clip_offset = model.clip_offset
 
     @classmethod
-    def load(cls, name_or_file: str | os.PathLike[str]) -> Self:
-        """The shipped model of that name, the model in that file, or several, joined by `+`.
+    def load(cls, name_or_file: Names) -> Self:
+        """The shipped model of that name, the model in that file, or several as one.
 
         Raises:
             ModelFileError: there is neither, the file is damaged, or it needs the extra `torch`.

@@ -36,6 +36,9 @@ JOIN = "+"  # between the names of models that listen as one
 KEPT_RATES = 8  # engines of so many rates: a folder may hold recordings at any number of them
 T = TypeVar("T")
 
+Names = str | os.PathLike[str] | Sequence[Path]
+"""A shipped model's name or a file, or several joined by `+`; or files, which listen as one."""
+
 
 class LiveModel(NamedTuple):
     """Engines of one model, and what they need beside them.
@@ -65,8 +68,9 @@ class EnsembleCard(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What a file holds, or some files together."""
+    """What a file holds, or some files together; `name` is theirs, for messages."""
 
+    name: str
     model: LiveModel
     card: "ModelCard | OnnxCard | EnsembleCard"
     fingerprint: str
@@ -107,8 +111,8 @@ def describe(path: Path) -> tuple["ModelCard | OnnxCard", Mapping[str, int]]:
     return card, cost(network)._asdict()
 
 
-def members_of(names: str | os.PathLike[str]) -> list[str]:
-    """Names or files of the models that listen as one, joined by `+`; files may have it too.
+def members_of(names: Names) -> list[str]:
+    """Names or files of the models that listen as one; a file's own name may have a `+` too.
 
     >>> members_of("s4+mamba")
     ['s4', 'mamba']
@@ -116,6 +120,8 @@ def members_of(names: str | os.PathLike[str]) -> list[str]:
     Raises:
         ModelFileError: nothing stands before or after a `+`.
     """
+    if not isinstance(names, str | os.PathLike):
+        return [os.fspath(file) for file in names]
     parts, members = os.fspath(names).split(JOIN), []
     while parts:
         heads = (JOIN.join(parts[:n]) for n in range(len(parts), 1, -1))
@@ -126,27 +132,28 @@ def members_of(names: str | os.PathLike[str]) -> list[str]:
     return members
 
 
-def load_live(names: str | os.PathLike[str]) -> Loaded:
-    """The shipped model of that name, the model in that file, or several, joined by `+`, as one.
+def load_live(names: Names) -> Loaded:
+    """The shipped model of that name, the model in that file, or several as one.
 
     Raises:
         ModelFileError: there is no such model, a file is damaged, or needs the extra `torch`, or
             models joined have not the same labels, or not the same detector.
     """
-    loaded = [_load(name) for name in members_of(names)]
-    return loaded[0] if len(loaded) == 1 else _ensemble(os.fspath(names), loaded)
+    members = members_of(names)
+    loaded = [_load(name) for name in members]
+    return loaded[0] if len(loaded) == 1 else _ensemble(JOIN.join(members), loaded)
 
 
 def _load(name_or_file: str) -> Loaded:
     path = find_live(name_or_file)
     if path.suffix != ONNX:
         network, card = load_model(path)
-        return Loaded(live(network), card, fingerprint(path))
+        return Loaded(name_or_file, live(network), card, fingerprint(path))
     from sssm.onnx.engine import OnnxModel
 
     exported = OnnxModel(path)
     model = LiveModel(_kept(exported.at_rate), exported.card.labels, exported.card.clip_offset)
-    return Loaded(model, exported.card, exported.card.model)
+    return Loaded(name_or_file, model, exported.card, exported.card.model)
 
 
 def detector_of(card: "ModelCard | OnnxCard | EnsembleCard", name: object) -> Detector:
@@ -182,8 +189,8 @@ def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
         for keyword in detectors[0].keywords
     }
     together = EnsembleCard(cards[0].labels, cards[0].detector, thresholds)
-    name = hashlib.sha256(JOIN.join(member.fingerprint for member in loaded).encode())
-    return Loaded(model, together, name.hexdigest()[:16])
+    digest = hashlib.sha256(JOIN.join(member.fingerprint for member in loaded).encode())
+    return Loaded(names, model, together, digest.hexdigest()[:16])
 
 
 def _mean_in_logit(probabilities: Sequence[float]) -> float:

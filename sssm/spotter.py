@@ -7,7 +7,6 @@ the model follows the rate; any other goes through a resampler to 16 kHz.
 import copy
 import dataclasses
 import math
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +14,7 @@ from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import Detector
 from sssm.engines.engine import Engine
-from sssm.live import EnsembleCard, LiveModel, detector_of, load_live
+from sssm.live import EnsembleCard, LiveModel, Names, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
@@ -33,6 +32,7 @@ class KeywordSpotter:
         card: of the model.
         labels: names of the columns of scores.
         detector: its settings; `thresholds` among them.
+        fingerprint: of the model, by which snapshots and files of thresholds know it.
     """
 
     def __init__(
@@ -50,24 +50,21 @@ class KeywordSpotter:
         self._engine_at = model.engine_at
 
     @classmethod
-    def load(
-        cls,
-        name_or_file: str | os.PathLike[str],
-        thresholds: Mapping[str, float] | None = None,
-    ) -> Self:
+    def load(cls, name_or_file: Names, thresholds: Mapping[str, float] | None = None) -> Self:
         """The shipped model of that name, the model in that file, or several as one.
 
         Args:
             name_or_file: "s4", or a path.  A shipped name and an .onnx file run on onnxruntime, a
-                .safetensors file on torch, see `sssm.live`.  "s4+mamba" is the mean of both.
+                .safetensors file on torch, see `sssm.live`.  "s4+mamba" is the mean of both, and so
+                is a list of files.
             thresholds: keyword -> score from which it counts as heard, instead of the model's.
 
         Raises:
             ModelFileError: there is no such model, the file is damaged, or needs the extra `torch`.
             ValueError: a threshold is not in (0, 1], or for what is no keyword of the model.
         """
-        model, card, name = load_live(name_or_file)
-        spotter = cls(model, card, detector_of(card, name_or_file), fingerprint=name)
+        name, model, card, fingerprint = load_live(name_or_file)
+        spotter = cls(model, card, detector_of(card, name), fingerprint=fingerprint)
         return spotter.with_settings(thresholds=thresholds) if thresholds else spotter
 
     @property

@@ -17,7 +17,7 @@ import typer
 
 from sssm import thresholds as thresholds_file
 from sssm.calibration import HIGHEST, choose, curve, expected_counts, raise_to_fit, threshold_grid
-from sssm.live import JOIN, members_of
+from sssm.live import members_of
 from sssm.plots import save_det
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
@@ -92,8 +92,7 @@ def evaluate_stream(
     if out_thresholds is not None and not out_thresholds.parent.is_dir():
         raise typer.BadParameter(f"{out_thresholds.parent} is no folder")
     try:
-        files = [str(find_model(name)) for name in members_of(model)]
-        spotter = KeywordSpotter.load(JOIN.join(files))
+        spotter = KeywordSpotter.load([find_model(name) for name in members_of(model)])
         if thresholds is not None:
             chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
             spotter = spotter.with_settings(thresholds=chosen)

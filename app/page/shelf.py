@@ -64,10 +64,10 @@ class Shelf:
         if not -MOST_SENSITIVE <= sensitivity <= MOST_SENSITIVE:
             bounds = f"{-MOST_SENSITIVE} to {MOST_SENSITIVE}"
             raise ValueError(f"sensitivity must be from {bounds}, got {sensitivity!r}")
-        names = self._joined(name)
+        files = self.files(name)
         with self._lock:
             if name not in self._spotters:
-                self._spotters[name] = KeywordSpotter.load(names)
+                self._spotters[name] = KeywordSpotter.load(files)
             spotter = self._spotters[name]
         if not sensitivity:
             return spotter
@@ -78,16 +78,11 @@ class Shelf:
         """Raises ValueError, one line, where there is no such model or it is damaged."""
         from sssm.classifier import Classifier
 
-        names = self._joined(name)
+        files = self.files(name)
         with self._lock:
             if name not in self._classifiers:
-                self._classifiers[name] = Classifier.load(names)
+                self._classifiers[name] = Classifier.load(files)
             return self._classifiers[name]
-
-    def _joined(self, name: str) -> str:
-        from sssm.live import JOIN
-
-        return JOIN.join(map(str, self.files(name)))
 
     def warm_up(self) -> None:
         """Compile what the first visitor would wait for."""

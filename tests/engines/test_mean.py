@@ -158,4 +158,5 @@ def test_a_file_may_have_the_sign_in_its_name(files, tmp_path):
     path.write_bytes(files[0].read_bytes())
     assert members_of(path) == [str(path)]
     assert members_of(f"s4+{path}+{path}") == ["s4", str(path), str(path)]
+    assert members_of([path, files[0]]) == [str(path), str(files[0])]
     assert load_live(path).fingerprint == load_live(files[0]).fingerprint
