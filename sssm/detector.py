@@ -163,20 +163,30 @@ class Detector:
             scores: (rows, frames, labels) in [0, 1]; no frame is a piece too.
             state: of the frames before.
         """
-        if scores.shape[1] == 0:
-            return [], state
         if scores.shape[:2] == (1, 1) and (after := self._unheard(scores[0, 0], state)) is not None:
             return [], after
         smoothed, said = self.smooth(scores, state)
-        state = state._replace(talk=said)
+        return self.fire(smoothed, state._replace(talk=said))
+
+    def fire(
+        self, smoothed: NDArray[np.float64], state: DetectorState
+    ) -> tuple[list[tuple[int, Detection]], DetectorState]:
+        """`run` for scores that are smoothed already, (rows, frames, keywords).
+
+        `state` is that of the frames before, but for its talk, which is that after them.
+        """
+        if smoothed.shape[1] == 0:
+            return [], state
         low = smoothed <= self._releases
         # Nearly always one of these two, and many times as fast as frame after frame.
-        if np.count_nonzero(low) == low.size:
-            return [], self._resting(smoothed, low, state)
-        if scores.shape[1] > 1 and not np.count_nonzero(smoothed >= self._limits):
-            return [], self._below(smoothed, low, state)
+        if np.count_nonzero(low) == low.size:  # no word goes on
+            since = np.zeros(state.since.shape, np.int64)
+            return [], self._unfired(smoothed, since, low[:, -1].copy(), state)
+        if smoothed.shape[1] > 1 and not np.count_nonzero(smoothed >= self._limits):
+            since, armed = self._risen(low, state), state.armed | low.any(axis=1)
+            return [], self._unfired(smoothed, since, armed, state)
         found = []
-        for t in range(scores.shape[1]):
+        for t in range(smoothed.shape[1]):
             events, state = self._hear(smoothed[:, t], low[:, t], state)
             found += events
         return found, state
@@ -224,42 +234,30 @@ class Detector:
             above, armed = np.zeros(since.shape, np.int64), armed | low
         return DetectorState(np.array([smoothed]), said, above, since, armed, quiet, frame + 1)
 
-    def _resting(
-        self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
-    ) -> DetectorState:
-        """The state after frames (rows, frames, keywords) that are all `low`: no word goes on."""
-        frames = smoothed.shape[1]
-        return DetectorState(
-            smoothed=smoothed[:, -1].copy(),
-            talk=state.talk,
-            above=np.zeros(state.above.shape, np.int64),
-            since=np.zeros(state.since.shape, np.int64),
-            armed=low[:, -1].copy(),
-            quiet=state.quiet,
-            frame=state.frame + frames,
-        )
+    def _risen(self, low: NDArray[np.bool_], state: DetectorState) -> NDArray[np.int64]:
+        """(rows, keywords) frame that rose above the release, after frames some of which were low.
 
-    def _below(
-        self, smoothed: NDArray[np.float64], low: NDArray[np.bool_], state: DetectorState
-    ) -> DetectorState:
-        """The state after frames (rows, frames, keywords) of which none reached its threshold.
-
-        `low` are those below where a word ends.
+        0 where the last one is.
         """
-        frames = smoothed.shape[1]
-        numbers = state.frame[:, None, None] + np.arange(1, frames + 1)[:, None]
+        numbers = state.frame[:, None, None] + np.arange(1, low.shape[1] + 1)[:, None]
         last_low = np.where(low, numbers, 0).max(axis=1)  # 0 where there was none
         risen = np.where(last_low > 0, last_low + 1, state.frame[:, None] + 1)
         going_on = (last_low == 0) & (state.since > 0)
-        since = np.where(low[:, -1], 0, np.where(going_on, state.since, risen))
+        return np.where(low[:, -1], 0, np.where(going_on, state.since, risen))
+
+    def _unfired(
+        self, smoothed: NDArray[np.float64], since: NDArray[np.int64], armed: NDArray[np.bool_],
+        state: DetectorState,
+    ) -> DetectorState:  # fmt: skip
+        """The state after frames (rows, frames, keywords) of which none reached its threshold."""
         return DetectorState(
             smoothed=smoothed[:, -1].copy(),
             talk=state.talk,
-            above=np.zeros(state.above.shape, np.int64),
+            above=np.zeros(since.shape, np.int64),
             since=since,
-            armed=state.armed | low.any(axis=1),
+            armed=armed,
             quiet=state.quiet,
-            frame=state.frame + frames,
+            frame=state.frame + smoothed.shape[1],
         )
 
     def _hear(

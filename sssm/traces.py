@@ -104,13 +104,12 @@ class Traces:
         return sorted(self._at(place, keyword, starts) for keyword, place in placed)
 
     def _listener(self, labels: tuple[str, ...], thresholds: Mapping[str, float]) -> Detector:
-        """A detector of scores that are smoothed already."""
+        """Whose samples are frames, so that its times are their numbers."""
         if min(thresholds.values()) < self.lowest:
             raise ValueError(f"no threshold below {self.lowest} can be asked for")
         return dataclasses.replace(
-            self.detector, labels=labels, thresholds=thresholds, smoothing=0.0,
-            sample_rate_hz=FRAMES_HZ,
-        )  # fmt: skip
+            self.detector, labels=labels, thresholds=thresholds, sample_rate_hz=FRAMES_HZ
+        )
 
     def _kept(self) -> Table:
         if self._table is None:
@@ -193,7 +192,7 @@ def _run(
             part = slice(begin[row], end[row])
             scores[n, at[part] - first[row], column[part]] = smoothed[part]
         state = detector.init_state(together)._replace(frame=first[rows[:together]] - 1)
-        for _, event in detector.run(scores, state)[0]:
+        for _, event in detector.fire(scores, state)[0]:
             events.append((round(event.time_s * FRAMES_HZ), event.keyword))
         rows = rows[together:]
     return events

@@ -42,9 +42,9 @@ class Hearing:
     def push(self, samples: ArrayLike) -> Completed:
         """Hear the next (n,) samples, int16 or floats in [-1, 1]."""
         scores = self._stream.push_scores(samples)[None]
-        (smoothed,), _ = self._detector.smooth(scores, self._state)
-        events, self._state = self._detector.run(scores, self._state)
-        return Completed(smoothed, [detection for _, detection in events])
+        smoothed, talk = self._detector.smooth(scores, self._state)
+        events, self._state = self._detector.fire(smoothed, self._state._replace(talk=talk))
+        return Completed(smoothed[0], [detection for _, detection in events])
 
     def take_thresholds(self, spotter: "KeywordSpotter") -> None:
         """Go on with this spotter's thresholds; it is of the same model."""
