@@ -20,7 +20,7 @@ import typer
 from app.peers import PACKAGES, RATE_HZ, Call, Peer, call_of, packages_missing
 from app.pool import one_thread
 from app.spotting import Model, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+from app.terminal import fail, refuse, say
 
 if TYPE_CHECKING:
     from sssm.audio import Samples
@@ -67,8 +67,7 @@ def bench(
     try:
         spotter.stream(RATE_HZ)
     except ModelFileError as error:  # exported at another rate
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(str(error))
     one_thread()
     if not as_json:
         say(COLUMNS.format(*HEAD))
@@ -230,6 +229,5 @@ def _pieces_of_many(sound: "Samples", chunk: int, streams: int) -> Iterator["Sam
 
 def _loaded(peer: Peer) -> Call:
     if packages_missing(peer):
-        tell(f"--against {peer} needs: pip install {' '.join(PACKAGES[peer])}")
-        raise typer.Exit(INPUT_FAILED)
+        fail(f"--against {peer} needs: pip install {' '.join(PACKAGES[peer])}")
     return call_of(peer)

@@ -12,7 +12,7 @@ from app.outputs import keep_inputs
 from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, tell
+from app.terminal import INPUT_FAILED, aligned, refuse, say, tell
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -54,18 +54,14 @@ def calibrate(
     place = Path(out)
     folder = place.resolve().parent
     if not folder.is_dir() or place.is_dir() or not os.access(folder, os.W_OK):
-        tell(f"{out}: no file can be written there")
-        raise typer.Exit(WRONG_USAGE)
+        refuse(f"{out}: no file can be written there")
     picture = place.with_suffix(".png")
     if picture == place:
-        tell(f"{out}: the curve is drawn there, so the thresholds need another name")
-        raise typer.Exit(WRONG_USAGE)
+        refuse(f"{out}: the curve is drawn there, so the thresholds need another name")
     if picture.exists() and not place.exists():
-        tell(f"{picture}: is there without {out}, and the curve would be drawn over it")
-        raise typer.Exit(WRONG_USAGE)
+        refuse(f"{picture}: is there without {out}, and the curve would be drawn over it")
     if positives is not None and not Path(positives).is_dir():
-        tell(f"{positives}: no such folder")
-        raise typer.Exit(WRONG_USAGE)
+        refuse(f"{positives}: no such folder")
     heard = _Recordings(spotter)
     files, failures = listed([negatives])
     heard.failures += failures
@@ -180,8 +176,8 @@ def _of_keywords(folder: str | None, heard: _Recordings) -> list[tuple[str, str 
         found += [(path, keyword) for path in files]
     if not found:
         known = ", ".join(heard.spotter.keywords)
-        tell(f"{folder}: no recording in a folder named by a keyword ({known})")
-        raise typer.Exit(WRONG_USAGE)  # before hours of recordings are heard for nothing
+        # Before hours of recordings are heard for nothing.
+        refuse(f"{folder}: no recording in a folder named by a keyword ({known})")
     return found
 
 

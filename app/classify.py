@@ -11,7 +11,18 @@ import typer
 
 from app.answers import answers
 from app.recordings import listed
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, bold, is_screen, say, shown, tell
+from app.spotting import Model
+from app.terminal import (
+    INPUT_FAILED,
+    aligned,
+    bold,
+    fail,
+    is_screen,
+    refuse,
+    say,
+    shown,
+    tell,
+)
 
 if TYPE_CHECKING:
     from sssm.classifier import Answer
@@ -30,12 +41,7 @@ def classify(
             metavar="PATH", help="Recordings, or folders to search for WAV, FLAC, OGG, OPUS, MP3."
         ),
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|FILE", help="A shipped model, a model file, or some joined by +."
-        ),
-    ] = "s4",
+    model: Model = "s4",
     top: Annotated[
         int, typer.Option(min=1, metavar="K", help="Labels to print for each file.")
     ] = 1,
@@ -57,11 +63,9 @@ def classify(
         if files:
             failures += _classify_all(files, model, top=top, as_json=as_json)
     except ModelFileError as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(str(error))
     except BrokenExecutor:
-        tell("a process that answered files has died: out of memory?")
-        raise typer.Exit(INPUT_FAILED) from None
+        fail("a process that answered files has died: out of memory?")
     if failures:
         raise typer.Exit(INPUT_FAILED)
 

@@ -3,12 +3,12 @@
 import errno
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from app.spotting import Model, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+from app.terminal import fail, refuse, say, tell
 from sssm.reason import reason_of
 
 ACCOUNTS = "SSSM_AUTH"  # environment variable
@@ -43,13 +43,13 @@ def demo(
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("app", "sssm"):
             raise
-        _fail(f"{INSTALL} ({error.name} is missing)")
+        fail(f"{INSTALL} ({error.name} is missing)")
     try:
         listening = bind(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _fail(f"port {port} is in use: choose another one with --port")
-        _fail(f"{host}:{port}: {reason_of(error)}")
+            fail(f"port {port} is in use: choose another one with --port")
+        fail(f"{host}:{port}: {reason_of(error)}")
     with listening:
         load_spotter(model, None, None, None)  # says in one line what is wrong with it
         limits = Limits(max_visitors, max_upload_mb, max_minutes)
@@ -70,8 +70,7 @@ def _accounts(file: str | None) -> dict[str, str]:
             text = Path(file).read_text(encoding="utf-8-sig")  # a mark where Windows made it
         except (OSError, UnicodeDecodeError) as error:
             reason = reason_of(error) if isinstance(error, OSError) else "not text in UTF-8"
-            tell(f"{source}: {reason}")
-            raise typer.Exit(WRONG_USAGE) from None
+            refuse(f"{source}: {reason}")
     elif text is not None:
         source = ACCOUNTS
     else:
@@ -79,10 +78,4 @@ def _accounts(file: str | None) -> dict[str, str]:
     try:
         return read_accounts(text)
     except ValueError as error:
-        tell(f"{source}: {error}")
-        raise typer.Exit(WRONG_USAGE) from None
-
-
-def _fail(line: str) -> NoReturn:
-    tell(line)
-    raise typer.Exit(INPUT_FAILED) from None
+        refuse(f"{source}: {error}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.outputs import keep_inputs
-from app.terminal import INPUT_FAILED, WRONG_USAGE, say, tell
+from app.terminal import fail, refuse, say, tell
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def export(
         from sssm.onnx.verify import VerificationError
         from sssm.weights import ModelFileError, find_model, fingerprint, load_model
     except ModuleNotFoundError as error:
-        tell(f"{NEEDS} ({error.name} is missing)")
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(f"{NEEDS} ({error.name} is missing)")
 
     try:
         if chunk_ms is not None and chunk_ms % FRAME_MS:
@@ -70,21 +69,17 @@ def export(
         recordings = None if data is None else _recordings(data, card.labels)
         written = export_model(network, card, fingerprint(path), out, wanted)
     except VerificationError as error:
-        tell(f"{out}: not written, {error}")
-        raise typer.Exit(INPUT_FAILED) from None
+        fail(f"{out}: not written, {error}")
     except OSError as error:
-        tell(f"{out}: not written, {reason_of(error)}")
-        raise typer.Exit(INPUT_FAILED) from None
+        fail(f"{out}: not written, {reason_of(error)}")
     except (ModelFileError, ValueError) as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(str(error))
     say(_line(out, wanted, written))
     if quantize:
         try:
             cost = _cost(out, network, written, recordings)
         except AudioError as error:
-            tell(f"{error}; so what 8 bits cost is not known")
-            raise typer.Exit(INPUT_FAILED) from None
+            fail(f"{error}; so what 8 bits cost is not known")
         say(cost)
 
 

@@ -3,13 +3,13 @@
 import json
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.ending import asked_to_end, native_messages_hidden, reader_watch
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, say, shown, tell
+from app.terminal import INPUT_FAILED, aligned, fail, refuse, say, shown, tell
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def listen(
 ) -> None:
     """Spot keywords in what the microphone hears, until Ctrl-C."""
     if real_time and input_file in (None, PIPE):
-        _refuse("--real-time is for --input with a file")
+        refuse("--real-time is for --input with a file")
     with native_messages_hidden():
         if list_devices:
             _list_devices(as_json=as_json)
@@ -76,19 +76,19 @@ def listen(
         try:
             hook = None if on_detection is None else Hook(on_detection, screen.note)
         except ValueError as error:
-            _refuse(str(error))
+            refuse(str(error))
         spotter = load_spotter(model, threshold, thresholds, refractory_ms)
         try:
             clips = None if save_detections is None else Clips(save_detections)
         except OSError as error:
-            _fail(f"{save_detections}: {reason_of(error)}")
+            fail(f"{save_detections}: {reason_of(error)}")
         with closing(open_source(device, input_file, real_time=real_time)) as source:
             try:
                 listener = Listener(
                     source, spotter, screen, clips=clips, hook=hook, as_json=as_json
                 )
             except ModelFileError as error:
-                end = _refuse if input_file is None else _fail
+                end = refuse if input_file is None else fail
                 end(f"{source.name}: recorded at {source.sample_rate_hz} Hz; {error}")
             _run(listener, screen)
 
@@ -106,7 +106,7 @@ def open_source(device: str | None, input_file: str | None, *, real_time: bool) 
     from sssm.audio import AudioError
 
     if device is not None and input_file is not None:
-        _refuse("--device and --input: listen to one of them")
+        refuse("--device and --input: listen to one of them")
     try:
         if input_file == PIPE:
             return PipedSource()
@@ -114,7 +114,7 @@ def open_source(device: str | None, input_file: str | None, *, real_time: bool) 
             return RecordingSource(input_file, real_time=real_time)
         return Microphone(device)
     except (AudioError, MicrophoneError) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _run(listener: "Listener", screen: "Lines") -> None:
@@ -147,7 +147,7 @@ def _list_devices(*, as_json: bool) -> None:
     try:
         devices = input_devices()
     except MicrophoneError as error:
-        _fail(str(error))
+        fail(str(error))
     if not devices:
         tell("this machine has no input device")
     names = [shown(device.name) for device in devices]
@@ -158,13 +158,3 @@ def _list_devices(*, as_json: bool) -> None:
         default = "default" if device.is_default else ""
         cells = [str(device.index), name, f"{device.sample_rate_hz} Hz", device.host_api, default]
         say(aligned(cells, [3, max(map(len, names)), 9, 12, 0]))
-
-
-def _refuse(line: str) -> NoReturn:
-    tell(line)
-    raise typer.Exit(WRONG_USAGE) from None
-
-
-def _fail(line: str) -> NoReturn:
-    tell(line)
-    raise typer.Exit(INPUT_FAILED) from None

@@ -15,7 +15,7 @@ from app.display import LOWEST_DB, Lines, Reading
 from app.events import capped
 from app.hooks import Hook
 from app.sources import Piece, Source
-from app.terminal import aligned, shown
+from app.terminal import aligned, counted, shown
 from sssm.audio import Samples
 from sssm.detector import Detection
 from sssm.hearing import Health, mono
@@ -96,12 +96,12 @@ class Listener:
         total = self._detections.total()
         parts = [
             f"heard {self.heard_s:.1f} s",
-            _many(total, "detection") + (f" ({words})" if words else ""),
-            _many(self._overflows, "overflow"),
+            counted(total, "detection") + (f" ({words})" if words else ""),
+            counted(self._overflows, "overflow"),
             f"real-time factor {self._busy_s / self.heard_s:.3f}" if self.heard_s else "",
             f"{self._lost_s:.1f} s of sound lost" if self._lost_s else "",
-            _many(self._clipped, "clipped sample") if self._clipped else "",
-            f"{_many(self._unsaved, 'detection')} not saved" if self._unsaved else "",
+            counted(self._clipped, "clipped sample") if self._clipped else "",
+            f"{counted(self._unsaved, 'detection')} not saved" if self._unsaved else "",
         ]
         return "; ".join(part for part in parts if part)
 
@@ -129,7 +129,7 @@ class Listener:
             self._overflows += piece.overflows
             self._lost_s += piece.lost_s
             total = f", {self._lost_s:.2f} s of sound lost" if self._lost_s else ""
-            self._note("overflow", f"{_many(self._overflows, 'overflow')} so far{total}")
+            self._note("overflow", f"{counted(self._overflows, 'overflow')} so far{total}")
         if piece.is_after:
             for detection in self._stream.push(piece.samples):
                 self._say(capped(detection, self.heard_s - self._before_s))
@@ -210,7 +210,7 @@ class Listener:
         peak, self._peak = self._peak, 0.0
         return Reading(
             f"{self._source.name}, {self._source.sample_rate_hz} Hz, {self.heard_s:.0f} s, "
-            f"{_many(self._overflows, 'overflow')}",
+            f"{counted(self._overflows, 'overflow')}",
             20 * math.log10(peak) if peak > 0 else LOWEST_DB,
             [
                 (keyword, score, threshold)
@@ -219,7 +219,3 @@ class Listener:
                 )
             ],
         )
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.terminal import WRONG_USAGE, aligned, say, shown, tell
+from app.terminal import aligned, refuse, say, shown, tell
 
 
 def models(
@@ -25,8 +25,7 @@ def models(
         try:
             labels = list(describe(path)[0].labels)
         except ModelFileError as error:
-            tell(str(error))
-            raise typer.Exit(WRONG_USAGE) from None
+            refuse(str(error))
         size = os.path.getsize(path)
         if as_json:
             say(json.dumps({"name": name, "file": str(path), "bytes": size, "labels": labels}))
@@ -50,8 +49,7 @@ def info(
     try:
         facts = _facts(model)
     except ModelFileError as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(str(error))
     if as_json:
         say(json.dumps(facts))
         return

@@ -4,9 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable
 
-import typer
-
-from app.terminal import WRONG_USAGE, tell
+from app.terminal import refuse
 
 
 def keep_inputs(out: str | os.PathLike[str], inputs: Iterable[str | None]) -> None:
@@ -24,5 +22,4 @@ def keep_inputs(out: str | os.PathLike[str], inputs: Iterable[str | None]) -> No
     for path in inputs:
         with contextlib.suppress(OSError, ValueError):
             if path is not None and os.path.samefile(out, path):
-                tell(f"{os.fspath(out)}: is read here too, and would be written over")
-                raise typer.Exit(WRONG_USAGE)
+                refuse(f"{os.fspath(out)}: is read here too, and would be written over")

@@ -10,7 +10,7 @@ import typer
 
 from app.ending import Ending, asked_to_end, native_messages_hidden, reader_watch
 from app.listen import Device, Input, open_source
-from app.terminal import INPUT_FAILED, WRONG_USAGE, shown, tell
+from app.terminal import INPUT_FAILED, refuse, shown, tell
 from sssm.labels import BACKGROUND, TALK_S, UNKNOWN, WORDLESS
 from sssm.reason import reason_of
 
@@ -66,8 +66,7 @@ def record(
     from app.display import display
 
     if fault := _not_a_name(word) or _not_of_minutes(word, takes, minutes):
-        tell(f"{word!r} {fault}")
-        raise typer.Exit(WRONG_USAGE)
+        refuse(f"{word!r} {fault}")
     is_talk = minutes is not None and word == UNKNOWN
     if minutes is not None:
         takes = math.ceil(60 * minutes / PIECE_S)

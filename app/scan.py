@@ -16,12 +16,24 @@ import typer
 
 from app.event_file import Event, EventFile, check_name
 from app.events import Heard, events
+from app.interrupt import CTRL_C
 from app.outputs import keep_inputs
 from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
 from app.recordings import listed
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
-from app.terminal import INPUT_FAILED, WRONG_USAGE, aligned, bold, forget_output, say, shown, tell
+from app.terminal import (
+    INPUT_FAILED,
+    aligned,
+    bold,
+    counted,
+    fail,
+    forget_output,
+    refuse,
+    say,
+    shown,
+    tell,
+)
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -30,7 +42,6 @@ if TYPE_CHECKING:
 
 BYTES_A_PROCESS = 8_000_000  # fewer are not worth the time that a process needs to start
 WIDEST_PATH = 60
-STOPPED = 130
 
 
 class Options(NamedTuple):
@@ -86,7 +97,11 @@ def scan(
     """Find keywords, and when they were said, in recordings of any length."""
     from sssm.live import members_of
 
-    _check_out(out)
+    if out is not None:
+        try:
+            check_name(out)
+        except ValueError as error:
+            refuse(f"--out {error}")
     options = Options(model, tuple(threshold or ()), thresholds, refractory_ms)
     spotter = load_spotter(*options)
     one_thread()
@@ -105,7 +120,7 @@ def scan(
         report = _Report(file, widths, as_json=as_json, failures=unlisted)
         stopped = _scan_all(files, work, processes, report)
     if stopped:
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(CTRL_C)
     if report.failed:
         raise typer.Exit(INPUT_FAILED)
 
@@ -146,8 +161,8 @@ class _Report:
         for line in self._failures:
             tell(line)
         start = "stopped after" if stopped else "heard"
-        end = f"; {_counted(len(self._failures), 'failure')}" if self._failures else ""
-        recordings, events = _counted(files, "recording"), _counted(self._events, "event")
+        end = f"; {counted(len(self._failures), 'failure')}" if self._failures else ""
+        recordings, events = counted(files, "recording"), counted(self._events, "event")
         tell(f"{start} {heard_s:,.1f} s of {recordings}: {events}{end}")
 
     def _take_event(self, event: Event) -> None:
@@ -243,15 +258,6 @@ def _processes(files: list[str], jobs: int | None) -> int:
     return max(1, min(jobs, len(files)))
 
 
-def _check_out(out: str | None) -> None:
-    if out is not None:
-        try:
-            check_name(out)
-        except ValueError as error:
-            tell(f"--out {error}")
-            raise typer.Exit(WRONG_USAGE) from None
-
-
 @contextmanager
 def _opened(out: str | None) -> Iterator[EventFile | None]:
     """Before anything is heard: hours later is no time to learn that there is no such folder."""
@@ -261,8 +267,7 @@ def _opened(out: str | None) -> Iterator[EventFile | None]:
     try:
         file = EventFile(out)
     except OSError as error:
-        tell(f"--out {out}: {reason_of(error)}")
-        raise typer.Exit(INPUT_FAILED) from None
+        fail(f"--out {out}: {reason_of(error)}")
     with closing(file):
         yield file
 
@@ -291,7 +296,3 @@ def _row(event: Event, widths: tuple[int, int]) -> str:
     return aligned(
         [shown(event.path), keyword, *times, f"{event.score:.3f}"], [path_width, *[0] * 4]
     )
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.terminal import WRONG_USAGE, tell
+from app.terminal import refuse
 
 if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
@@ -45,8 +45,7 @@ def load_spotter(
         refractory_s = None if refractory_ms is None else refractory_ms / 1000
         return spotter.with_settings(thresholds=chosen, refractory_s=refractory_s)
     except ValueError as error:
-        tell(str(error))
-        raise typer.Exit(WRONG_USAGE) from None
+        refuse(str(error))
 
 
 def _chosen(

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -30,6 +30,26 @@ def tell(line: str) -> None:
         print(shown(line), file=sys.stderr, flush=True)
 
 
+def refuse(line: str) -> NoReturn:
+    """End a command that was called wrongly.
+
+    Raises:
+        typer.Exit: when the line has been told.
+    """
+    tell(line)
+    raise typer.Exit(WRONG_USAGE) from None
+
+
+def fail(line: str) -> NoReturn:
+    """End a command whose input or work failed.
+
+    Raises:
+        typer.Exit: when the line has been told.
+    """
+    tell(line)
+    raise typer.Exit(INPUT_FAILED) from None
+
+
 def is_screen(stream: TextIO | None) -> bool:
     """Whether somebody may be looking; a program may run without any such stream."""
     return stream is not None and stream.isatty()
@@ -45,6 +65,11 @@ def forget_output() -> None:
 def shown(text: str) -> str:
     """Text on one line: a file's name may hold line breaks, terminal codes or broken UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 event", "2 events"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def aligned(cells: Iterable[str], widths: Iterable[int]) -> str:

@@ -22,6 +22,7 @@ from app.page.limits import Limits
 from app.page.recording import Recording, heard_recording
 from app.page.shelf import Shelf
 from app.page.uploads import Uploads, uploads_only
+from app.terminal import counted
 from sssm.audio import AudioError
 
 MOST_FILES = 50
@@ -178,7 +179,7 @@ def _downloads(found: Sequence[Event]) -> str:
             f'<a class="sssm-download" download="events{suffix}" '
             f'href="data:{kind};base64,{data}">{suffix[1:].upper()}</a>'
         )
-    count = f"{len(found)} event{'' if len(found) == 1 else 's'}"
+    count = counted(len(found), "event")
     return f'<p class="sssm-downloads"><strong>{count}</strong> {" ".join(links)}</p>'
 
 

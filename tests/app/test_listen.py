@@ -513,7 +513,7 @@ def test_clipping_is_said(spotter):
     loud = np.sign(np.cos(np.arange(1_600) / 9)).astype(np.float32)
     listening, screen = listener(spotter, cut(np.tile(loud, 4)))
     assert sum("clipping" in note for note in screen.notes) == 1
-    assert "6400 clipped samples" in listening.summary
+    assert "6,400 clipped samples" in listening.summary
 
 
 def test_two_channels_are_averaged(spotter):
