@@ -112,9 +112,8 @@ class Graph:
         """A matrix (I, O), as int8 and a scale for each column where the graph is to be small."""
         if not self._root.int8:
             return self.constant(value, "weight")
-        scale = np.maximum(np.abs(value).max(axis=0) / 127, np.finfo(np.float32).tiny)
-        whole = self.constant(np.rint(value / scale).astype(np.int8), "weight")
-        both = [whole, self.constant(scale.astype(np.float32), "scale")]
+        whole, scale = quantized(value)
+        both = [self.constant(whole, "weight"), self.constant(scale, "scale")]
         key = " ".join(["float", *both]).encode()
         if key not in self._root._known:  # one node for all bodies
             self._root._known[key] = self._root._one("DequantizeLinear", both, {"axis": 1})
@@ -272,6 +271,12 @@ class Graph:
         """A name that no other value has."""
         self._root._names += 1
         return f"{kind.lower()}_{self._root._names}"
+
+
+def quantized(weight: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix (I, O) as integers (I, O) and the scale of each column (O,)."""
+    scale = np.maximum(np.abs(weight).max(axis=0) / 127, np.finfo(np.float32).tiny)
+    return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
 
 
 def _value(name: str, shape: Dims, dtype: type) -> onnx.ValueInfoProto:

@@ -4,15 +4,13 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sssm.layers.mamba import MambaBlock
 from sssm.model import KeywordModel
+from sssm.onnx.graph import quantized
 from sssm.onnx.verify import sounds
-
-LARGEST = 127  # of the integers
 
 
 @torch.no_grad()
@@ -20,9 +18,8 @@ def as_int8(model: KeywordModel) -> KeywordModel:
     """The model with the numbers that an exported file with 8 bits stands for."""
     model = copy.deepcopy(model)
     for weight in _kept(model):
-        scale = weight.abs().amax(dim=1, keepdim=True) / LARGEST
-        scale = scale.clamp(min=float(np.finfo(np.float32).tiny))
-        weight.copy_((weight / scale).round() * scale)
+        whole, scale = quantized(weight.numpy().T)
+        weight.copy_(torch.from_numpy((whole * scale).T))
     return model
 
 
