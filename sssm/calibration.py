@@ -41,11 +41,16 @@ def logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
+def logistic(place: float) -> float:
+    """Inverse of `logit`."""
+    return 1 / (1 + math.exp(-place))
+
+
 def threshold_grid(lowest: float = LOWEST, highest: float = HIGHEST) -> list[float]:
     """Thresholds from low to high, at even spacing in logit."""
     steps = math.ceil((logit(highest) - logit(lowest)) / STEP)
     between = np.linspace(logit(lowest), logit(highest), steps + 1)[1:-1]
-    return [lowest, *(round(_share(x), DIGITS) for x in between.tolist()), highest]
+    return [lowest, *(round(logistic(x), DIGITS) for x in between.tolist()), highest]
 
 
 def shifted(thresholds: Mapping[str, float], shift: float, lowest: float) -> dict[str, float]:
@@ -56,7 +61,7 @@ def shifted(thresholds: Mapping[str, float], shift: float, lowest: float) -> dic
         for keyword, value in thresholds.items()
     }
     return {
-        keyword: lowest if place == low else round(_share(place), DIGITS)
+        keyword: lowest if place == low else round(logistic(place), DIGITS)
         for keyword, place in places.items()
     }
 
@@ -219,7 +224,3 @@ def _smoothed(misses: Counts) -> NDArray[np.float64]:
     padded = np.pad(misses, ((AROUND // 2, AROUND // 2), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, AROUND, axis=0)
     return windows.mean(axis=2)
-
-
-def _share(place: float) -> float:
-    return 1 / (1 + math.exp(-place))

@@ -7,13 +7,13 @@ or more for long recordings and many streams: who has the extra may hand in the 
 
 import functools
 import hashlib
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sssm.audio import AudioError, AudioFile
+from sssm.calibration import logistic, logit
 from sssm.detector import Detector
 from sssm.engines import engine_for
 from sssm.engines.engine import Engine
@@ -197,8 +197,7 @@ def _mean_in_logit(probabilities: Sequence[float]) -> float:
     """The probability whose logit is the mean of theirs; 1 where one of them is 1."""
     if max(probabilities) == 1:
         return 1.0
-    logits = [math.log(p / (1 - p)) for p in probabilities]
-    return 1 / (1 + math.exp(-sum(logits) / len(logits)))
+    return logistic(sum(map(logit, probabilities)) / len(probabilities))
 
 
 def live(network: "KeywordModel") -> LiveModel:

@@ -1,7 +1,6 @@
 """The models that a page offers, by name: loaded when first asked for, shared by all visitors."""
 
 import contextlib
-import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,4 +97,6 @@ class Shelf:
 
 def _shifted(threshold: float, logits: float) -> float:
     """1 has no logit, and stays."""
-    return 1.0 if threshold == 1 else 1 / (1 + (1 / threshold - 1) * math.exp(-logits))
+    from sssm.calibration import logistic, logit
+
+    return 1.0 if threshold == 1 else logistic(logit(threshold) + logits)
