@@ -162,6 +162,12 @@ def add_noise(x: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
     return x + noise * np.float32(np.sqrt(power / noise_power) * 10 ** (-snr_db / 20))
 
 
+def at_level(x: np.ndarray, of: np.ndarray, level_db: float) -> np.ndarray:
+    """`x` so that a part of it has a power, in decibels of full scale; silence stays what it is."""
+    power = float(np.mean(np.square(of))) if len(of) else 0.0
+    return x * np.float32(np.sqrt(10 ** (level_db / 10) / power)) if power > 0 else x
+
+
 def mask_time(x: np.ndarray, rng: np.random.Generator, longest_s: float) -> np.ndarray:
     """`x` with one stretch silenced."""
     length = int(rng.uniform(0, longest_s) * SAMPLE_RATE_HZ)

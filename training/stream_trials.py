@@ -114,7 +114,7 @@ class KeywordSessions:
         for clip, before, after in zip(clips, gaps[:-1], gaps[1:], strict=True):
             x = as_float(self._corpus[clip])
             first, last = word_span(x)
-            x = _scaled(x, x[first:last], level_db)
+            x = augment.at_level(x, x[first:last], level_db)
             # A part of what stands around it in its recording, as far as the gaps have room.
             left, right = min(first, before // 2), min(len(x) - last, after // 2)
             start = end + before
@@ -136,7 +136,7 @@ class KeywordSessions:
             x = self._noise[rng.integers(len(self._noise))]
             start = rng.integers(max(1, len(x) - size))
             noise = as_float(np.resize(x[start : start + size], size))
-            pieces.append(_scaled(noise, noise, level_db))
+            pieces.append(augment.at_level(noise, noise, level_db))
             have += size
         return np.resize(np.concatenate(pieces), length)
 
@@ -236,12 +236,6 @@ def _cycled(numbers: list[int], count: int, rng: np.random.Generator) -> list[in
     rounds = -(-count // len(numbers))
     order = [n for _ in range(rounds) for n in rng.permutation(numbers).tolist()]
     return order[:count]
-
-
-def _scaled(x: np.ndarray, of: np.ndarray, level_db: float) -> np.ndarray:
-    """`x` so that a part of it is at a level; silence stays what it is."""
-    power = float(np.mean(np.square(of))) if len(of) else 0.0
-    return x * np.float32(np.sqrt(10 ** (level_db / 10) / power)) if power > 0 else x
 
 
 def _int16(x: np.ndarray) -> np.ndarray:

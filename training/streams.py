@@ -113,7 +113,8 @@ class Streams:
             start = max(0, end + gap - sound.start)  # the gap is between what is said
             if start + len(sound.samples) > len(x):
                 break
-            loud = _at_level(sound, level_db + rng.uniform(*SPREAD_DB))
+            said = sound.samples[sound.start : sound.end]
+            loud = augment.at_level(sound.samples, said, level_db + rng.uniform(*SPREAD_DB))
             x[start : start + len(loud)] += loud
             self._mark(label, sound, start)
             end = start + sound.end
@@ -130,7 +131,7 @@ class Streams:
         while have < length:
             size = min(length - have, int(rng.uniform(*SEGMENT_S) * SAMPLE_RATE_HZ))
             noise = self._noise.draw(size, rng)
-            pieces.append(_scaled(noise, float(np.mean(noise**2)), level_db))
+            pieces.append(augment.at_level(noise, noise, level_db))
             have += size
         return np.concatenate(pieces)
 
@@ -148,13 +149,3 @@ class Streams:
 def maybe(keyword: int) -> int:
     """Label of a frame in which this keyword may be heard, or nothing."""
     return NOTHING - 1 - keyword
-
-
-def _at_level(sound: Sound, level_db: float) -> np.ndarray:
-    said = sound.samples[sound.start : sound.end]
-    return _scaled(sound.samples, float(np.mean(said**2)) if len(said) else 0.0, level_db)
-
-
-def _scaled(x: np.ndarray, power: float, level_db: float) -> np.ndarray:
-    """`x`, whose power is given, at a level; silence stays what it is."""
-    return x * np.float32(np.sqrt(10 ** (level_db / 10) / power)) if power > 0 else x

@@ -13,11 +13,12 @@ from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training import augment, pools
 from training import streams as under_test
+from training.augment import at_level
 from training.carried import detach, from_leaves, restart
 from training.corpus import Entry, Spoken, open_corpus
 from training.labels import LabelSet, label_set
 from training.recipe import Recipe
-from training.streams import NOTHING, Streams, _at_level, maybe
+from training.streams import NOTHING, Streams, maybe
 from training.streams_sounds import EDGE, Sound, SoundPool, _joined
 from training.word_end import FRAME, word_span
 
@@ -340,7 +341,7 @@ def test_background_and_sounds_are_at_their_levels(streams, monkeypatch):
     background = streams._background(20 * SAMPLE_RATE_HZ, -40.0, np.random.default_rng(0))
     assert level_db(background) == pytest.approx(-40, abs=0.2)
     x = np.repeat(np.array([0.5, 0.01, 0.3], np.float32), 1_000)
-    loud = _at_level(Sound(x, 1_000, 2_000, "rise"), -20.0)
+    loud = at_level(x, x[1_000:2_000], -20.0)
     assert level_db(loud[1_000:2_000]) == pytest.approx(-20, abs=0.01)  # of what is said
     for name, value in (("LEVEL_DB", -20.0), ("SPREAD_DB", 0.0), ("SNR_DB", 20.0)):
         monkeypatch.setattr(under_test, name, (value, value))
