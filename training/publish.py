@@ -20,6 +20,7 @@ import typer
 
 from sssm.cost import macs_per_s, parameters, state_bytes
 from sssm.detector import Detector
+from sssm.model import KeywordModel
 from sssm.thresholds import read_thresholds
 from sssm.weights import ModelCard, fingerprint, load_model, save_model
 from training.console import failures_told
@@ -112,7 +113,7 @@ def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
-def _words(name: str, text: str, card: ModelCard, network: Any, full: Measured) -> str:
+def _words(name: str, text: str, card: ModelCard, network: KeywordModel, full: Measured) -> str:
     """The card as Markdown."""
     a = card.accuracy
     zeros = "accuracy_zeros"

@@ -14,7 +14,6 @@ CONFUSIONS_SHOWN = 10
 
 def table(labels: Sequence[str], figures: Figures, facts: Sequence[tuple[str, str]]) -> str:
     """Recall of every class, then the totals and other facts, a line each, for this screen."""
-    console = Console()
     recalls = Table("said", "clips", "heard right", "else most often heard as")
     for row, label in zip(figures.matrix, labels, strict=True):
         if label in figures.per_class:
@@ -27,10 +26,15 @@ def table(labels: Sequence[str], figures: Figures, facts: Sequence[tuple[str, st
         ("mean over classes", f"{figures.mean_over_classes:.2%}"),
         *facts,
     ]
+    return drawn(Console(), recalls, rows)
+
+
+def drawn(console: Console, table: Table, rows: Sequence[tuple[str, str]]) -> str:
+    """A table, then a line for each name and value."""
+    width = max(len(name) for name, _ in rows)
     with console.capture() as captured:
-        console.print(recalls)
+        console.print(table)
         for name, value in rows:
-            width = max(len(name) for name, _ in rows)
             console.print(f"{name:<{width}}  {value}", soft_wrap=True, markup=False)
     return captured.get().rstrip("\n")
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from sssm.calibration import Point, best_point, measurable
 from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
 from training.corpus import SAMPLE_RATE_HZ
+from training.report import drawn
 from training.stream_scoring import (
     Negatives,
     Positives,
@@ -86,7 +87,6 @@ def report(
 
 def tables(result: Mapping[str, Any]) -> str:
     """The figures for people."""
-    console = Console(width=110)
     words = Table("word", "said", "missed", "at most one", "at 8 an hour", "false", "latency s")
     for keyword, of in result["per_keyword"].items():
         words.add_row(
@@ -121,12 +121,7 @@ def tables(result: Mapping[str, Any]) -> str:
         ("most often fired on", _listed(result["fired_on"])),
         ("most often wrong beside keywords", _listed(result["confusions"])),
     ]  # fmt: skip
-    width = max(len(name) for name, _ in rows)
-    with console.capture() as captured:
-        console.print(words)
-        for name, value in rows:
-            console.print(f"{name:<{width}}  {value}", soft_wrap=True, markup=False)
-    return captured.get().rstrip("\n")
+    return drawn(Console(width=110), words, rows)
 
 
 def det_lines(
