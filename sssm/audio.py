@@ -44,7 +44,7 @@ CUT_OGG = (
     "without an End-Of-Stream flag",
 )
 MP3_SLACK = 2 * 1_152  # samples: two of its frames
-QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")
+QUIET_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")  # whose decoders are silent
 _descriptor_2 = threading.Lock()  # one of a process: two threads would put back each other's
 
 
@@ -157,14 +157,14 @@ class AudioFile:
         with contextlib.suppress(soundfile.SoundFileError, OSError):
             self._file.close()
             self._file = self._opened()
-            with self._silence():
+            with self._messages_hidden():
                 self._file.seek(self.heard_samples)
             for _ in range(0, length, step):
                 blocks.append(self._read(step))
         return blocks
 
     def _opened(self) -> soundfile.SoundFile:
-        with self._silence():
+        with self._messages_hidden():
             # Bytes, because soundfile cannot encode names that are not valid UTF-8.
             return soundfile.SoundFile(
                 os.fspath(self.path) if os.name == "nt" else os.fsencode(self.path)
@@ -172,7 +172,7 @@ class AudioFile:
 
     def _read(self, length: int) -> Samples:
         """(at most length, channels); of no length at the end."""
-        with self._silence():
+        with self._messages_hidden():
             block: Samples = self._file.read(length, dtype="float32", always_2d=True)
         return block
 
@@ -185,7 +185,7 @@ class AudioFile:
         return averaged(block)
 
     @contextlib.contextmanager
-    def _silence(self) -> Iterator[None]:
+    def _messages_hidden(self) -> Iterator[None]:
         """Keep libsndfile's MP3 decoder, which writes its warnings to descriptor 2, off the screen.
 
         The other decoders are silent, so descriptor 2 is left alone for them.

@@ -24,7 +24,7 @@ def weighed(logits: Tensor, keywords: int, unknown: int, talk: Tensor) -> tuple[
     """
     logits = logits.float()
     with torch.autocast(logits.device.type, enabled=False):  # a state is float32
-        said, talk = _heard(torch.softmax(logits, dim=2)[:, :, unknown], talk)
+        said, talk = _talk_at_frames(torch.softmax(logits, dim=2)[:, :, unknown], talk)
     prior = CAUTION * torch.log1p(-MOST * said)
     is_keyword = torch.arange(logits.shape[2], device=logits.device) < keywords
     return logits + prior[:, :, None] * is_keyword, talk
@@ -35,7 +35,7 @@ def no_talk(rows: int, device: torch.device) -> Tensor:
     return torch.zeros(rows, STAGES, device=device)
 
 
-def _heard(unknown: Tensor, talk: Tensor) -> tuple[Tensor, Tensor]:
+def _talk_at_frames(unknown: Tensor, talk: Tensor) -> tuple[Tensor, Tensor]:
     """Talk at every frame (rows, frames) and after the last (rows, STAGES)."""
     n = torch.arange(unknown.shape[1], device=unknown.device)
     ago = n[:, None] - n

@@ -134,9 +134,14 @@ def read_int16(path: Path) -> np.ndarray:
         pieces = audio.pieces()
         if audio.stream_rate_hz != SAMPLE_RATE_HZ:
             pieces = resample(pieces, audio.stream_rate_hz, SAMPLE_RATE_HZ)
-        parts = [np.clip(np.rint(x * 32768), -32768, 32767).astype(np.int16) for x in pieces]
+        parts = [as_int16(x) for x in pieces]
         audio.check_whole()
     return np.concatenate([np.zeros(0, np.int16), *parts])
+
+
+def as_int16(x: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] as int16, cut at full scale."""
+    return np.clip(np.rint(x * 32_768), -32_768, 32_767).astype(np.int16)
 
 
 def _published(root: Path, download: bool) -> list[Entry]:

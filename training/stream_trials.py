@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from training import augment
-from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, as_int16
 from training.pools import as_float
 from training.tables import read_rows
 from training.vocabulary import words_of
@@ -86,7 +86,7 @@ class KeywordSessions:
         self._corpus, self._snr_db, self._seed = corpus, snr_db, seed
         self._noise = noise_of(corpus, split)
         clips: dict[str, list[int]] = {}
-        for n in _heard(corpus, "commands", split):
+        for n in _recordings_of(corpus, "commands", split):
             clips.setdefault(corpus.entries[n].word, []).append(n)
         missing = sorted(set(keywords) - clips.keys())
         if missing:
@@ -126,7 +126,7 @@ class KeywordSessions:
             sound += self._background(len(sound), level_db - self._snr_db, rng)
         for start, x in pieces:
             sound[start : start + len(x)] += x
-        return Session(f"keywords-{n}", _int16(sound), said, [])
+        return Session(f"keywords-{n}", as_int16(sound), said, [])
 
     def _background(self, length: int, level_db: float, rng: np.random.Generator) -> np.ndarray:
         """One recording of noise after the other, each at the level."""
@@ -161,11 +161,11 @@ class NegativeSessions:
     ):  # fmt: skip
         self._corpus, self._transcripts, self._seed = corpus, transcripts, seed
         readers: dict[str, list[int]] = {}
-        for n in _heard(corpus, "speech", split):
+        for n in _recordings_of(corpus, "speech", split):
             readers.setdefault(corpus.entries[n].speaker, []).append(n)
         phrases = [
             n
-            for n in _heard(corpus, "phrases", split)
+            for n in _recordings_of(corpus, "phrases", split)
             if not set(corpus.entries[n].word.split()) & set(keywords)
         ]
         # Long ones first, so that those that are heard together end at about the same time.
@@ -204,7 +204,7 @@ class NegativeSessions:
 def noise_of(corpus: Corpus, split: str) -> list[np.ndarray]:
     """Recordings of noise that go with a split: of `validation` none that training reads."""
     held_out = split != "calibration"
-    recordings = [corpus[n] for n in _heard(corpus, "noise", split)]
+    recordings = [corpus[n] for n in _recordings_of(corpus, "noise", split)]
     for n in corpus.where(source="background", split="training"):
         x = corpus[n]
         border = int(len(x) * (1 - BACKGROUND_HELD_OUT))
@@ -212,7 +212,7 @@ def noise_of(corpus: Corpus, split: str) -> list[np.ndarray]:
     return [x for x in recordings if len(x)]
 
 
-def _heard(corpus: Corpus, source: str, split: str) -> list[int]:
+def _recordings_of(corpus: Corpus, source: str, split: str) -> list[int]:
     """Recordings that go with a split: with `calibration`, those of training too."""
     splits = ("calibration", "training") if split == "calibration" else (split,)
     return [n for each in splits for n in corpus.where(source=source, split=each)]
@@ -236,7 +236,3 @@ def _cycled(numbers: list[int], count: int, rng: np.random.Generator) -> list[in
     rounds = -(-count // len(numbers))
     order = [n for _ in range(rounds) for n in rng.permutation(numbers).tolist()]
     return order[:count]
-
-
-def _int16(x: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(x * 32_768), -32_768, 32_767).astype(np.int16)

@@ -20,10 +20,10 @@ class LayerEngine:
     def __init__(self, model: KeywordModel):
         self._model = model
         self._first = model.init_state(1)
-        self._is_row = [leaf.ndim > 0 for leaf in leaves(_heard(self._first))]
+        self._is_row = [leaf.ndim > 0 for leaf in leaves(_of_stream(self._first))]
 
     def init_state(self, rows: int) -> State:
-        parts = leaves(_heard(self._model.init_state(rows)))
+        parts = leaves(_of_stream(self._model.init_state(rows)))
         kept = zip(parts, self._is_row, strict=True)
         return tuple(part.numpy() for part, is_row in kept if is_row)
 
@@ -32,14 +32,15 @@ class LayerEngine:
         parts = iter(map(torch.from_numpy, state))
         counter = torch.tensor(before)
         tensors = [next(parts) if is_row else counter for is_row in self._is_row]
-        front, blocks, pool = with_leaves(_heard(self._first), tensors)
+        front, blocks, pool = with_leaves(_of_stream(self._first), tensors)
         start = ModelState(front, blocks, pool, self._first.clip)
         samples = x if x.flags.writeable else x.copy()  # torch warns of what it may not write to
         logits, after = self._model.decide(torch.from_numpy(samples)[..., None], start)
-        kept = zip(leaves(_heard(after)), self._is_row, strict=True)
+        kept = zip(leaves(_of_stream(after)), self._is_row, strict=True)
         rows = tuple(part.numpy() for part, is_row in kept if is_row)
         return Run(logits.softmax(dim=-1).numpy(), logits.numpy(), rows)
 
 
-def _heard(state: ModelState) -> Any:
+def _of_stream(state: ModelState) -> Any:
+    """All but the clip's answer."""
     return (state.front, state.blocks, state.pool)
