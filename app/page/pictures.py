@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sssm.layers.filterbank import Filterbank
 from sssm.layers.s4d import S4D
 from sssm.model import KeywordModel
+from sssm.ops.vandermonde import vandermonde
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,11 +97,10 @@ def kernels(model: KeywordModel) -> str | None:
 
 
 def _kernel(layer: S4D) -> "NDArray[np.float64]":
-    """(H, KERNEL_FRAMES): 2 Re sum_n C dB dA^l, rows scaled and sorted."""
+    """(H, KERNEL_FRAMES), rows scaled and sorted."""
     with torch.no_grad():
-        dA, dB, C = (part.to(torch.complex128).numpy() for part in layer.discrete())
-    powers = dA[..., None] ** np.arange(KERNEL_FRAMES)
-    K = 2 * np.einsum("hn,hnl->hl", C * dB, powers).real
+        dA, dB, C = (part.to(torch.complex128) for part in layer.discrete())
+        K = vandermonde(C * dB, dA, KERNEL_FRAMES).numpy()
     K /= np.abs(K).max(axis=1, keepdims=True) + 1e-12
     energy = K**2
     middle = (energy * np.arange(KERNEL_FRAMES)).sum(axis=1) / energy.sum(axis=1)
