@@ -5,13 +5,12 @@ is the spotter's, and the same as live.
 """
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from sssm.audio import AudioFile, Samples
     from sssm.detector import Detection
-    from sssm.spotter import KeywordSpotter
 
 AFTER_S = 0.75  # of silence after a recording, in which its last word may still be heard
 LONGEST_S = 1e9  # some headers say "unknown" by the largest number they can hold
@@ -26,10 +25,21 @@ class Heard(NamedTuple):
     is_after: bool  # what was heard last is the silence after it
 
 
+class Listens(Protocol):
+    """A stream, as far as a recording needs one."""
+
+    def push(self, samples: "Samples") -> "list[Detection]":
+        """Keywords that the next samples complete."""
+
+
 def events(
-    spotter: "KeywordSpotter", path: str | os.PathLike[str]
+    stream_at: Callable[[int], Listens], path: str | os.PathLike[str]
 ) -> Iterator["Detection | Heard"]:
     """Detections as they are found, in the order of time, and every few seconds how far it is.
+
+    Args:
+        stream_at: makes a stream for a rate, as `KeywordSpotter.stream` does.
+        path: of the recording.
 
     Raises:
         AudioError: the file cannot be read to its end, holds no sound, or is at a rate that the
@@ -39,7 +49,7 @@ def events(
     from sssm.live import at_rate_of
 
     with AudioFile(path) as audio:
-        stream = at_rate_of(audio, spotter.stream)
+        stream = at_rate_of(audio, stream_at)
         for samples, is_after in heard_out(audio):
             for detection in stream.push(samples):
                 yield capped(detection, audio.heard_s)

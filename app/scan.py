@@ -224,7 +224,7 @@ def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
     found: list[Event] = []
     replaced = 0
     try:
-        for event in events(spotter, path):
+        for event in events(spotter.stream, path):
             if isinstance(event, Heard):
                 replaced = event.replaced_samples
                 yield Stretch(found, event)

@@ -6,7 +6,7 @@ heard is what `sssm scan` hears.
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +73,7 @@ def heard_recording(
     found: list[Event] = []
     heard_s, message, sketch = 0.0, "", Sketch(spotter)
     try:
-        # All that `events` asks of a spotter is a stream that takes pieces.
-        for event in events(cast("KeywordSpotter", sketch), path):
+        for event in events(sketch.stream, path):
             if isinstance(event, Heard):
                 heard_s = event.heard_s
                 if not event.is_after:
@@ -99,7 +98,7 @@ def heard_recording(
 
 
 class Sketch:
-    """A spotter that can draw what it hears: peaks and scores, however long it is."""
+    """A stream that draws what it hears: peaks and scores, however long it is."""
 
     def __init__(self, spotter: "KeywordSpotter"):
         self._spotter = spotter
@@ -109,6 +108,7 @@ class Sketch:
         self.scores = Fold(len(spotter.keywords), POINTS)
 
     def stream(self, sample_rate_hz: int) -> Self:
+        """Itself, from now on at this rate."""
         self.rate = sample_rate_hz
         self._hearing = Hearing(self._spotter, sample_rate_hz)
         return self

@@ -171,7 +171,9 @@ def test_the_page_says_what_a_scan_of_the_same_sound_says(sessions, name, tmp_pa
     session = sessions[name]
     spotter = KeywordSpotter.load("s4")
     soundfile.write(tmp_path / "received.wav", session.received, session.rate)
-    scanned = [e for e in events(spotter, tmp_path / "received.wav") if not isinstance(e, Heard)]
+    scanned = [
+        e for e in events(spotter.stream, tmp_path / "received.wav") if not isinstance(e, Heard)
+    ]
     said = session.of_type("word")
     assert [word["keyword"] for word in said] == [event.keyword for event in scanned]
     for word, event in zip(said, scanned, strict=True):

@@ -430,14 +430,14 @@ def test_the_file_is_whole_after_every_event(tmp_path, name):
 
 def test_progress_and_detections_of_one_file(folder, spotter):
     """What the page shows too."""
-    found = list(events(spotter, "in/b.wav"))
+    found = list(events(spotter.stream, "in/b.wav"))
     heard = [item.heard_s for item in found if isinstance(item, Heard)]
     assert heard == [4.0, 8.0, 9.0, 9.0]  # the last is silence after it
     times = [item.time_s for item in found if not isinstance(item, Heard)]
     assert times == sorted(times)
     assert isinstance(found[-1], Heard)
     with pytest.raises(AudioError, match="no such file"):
-        list(events(spotter, "none.wav"))
+        list(events(spotter.stream, "none.wav"))
 
 
 def test_each_event_is_printed_and_in_the_file_before_the_next_piece_is_heard(
