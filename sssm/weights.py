@@ -163,7 +163,7 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
         file.write_bytes(save(arrays, metadata))
 
 
-def without_torch() -> list[str]:
+def missing_packages() -> list[str]:
     """What is not installed of what the weights need."""
     return [name for name in NEEDS if find_spec(name) is None]
 
@@ -197,7 +197,7 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
         raise ModelFileError(f"{path}: no such model file")
     if path.suffix == ONNX:
         raise ModelFileError(f"{path}: exported; what is needed here are weights, {WEIGHTS}")
-    if missing := without_torch():
+    if missing := missing_packages():
         raise ModelFileError(f"{path}: needs {missing[0]}: pip install 'sssm[torch]'")
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

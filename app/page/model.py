@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.page.shelf import Shelf
-from sssm.weights import WEIGHTS, load_model, without_torch
+from sssm.weights import WEIGHTS, load_model, missing_packages
 
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 HINT = "Pictures of its weights need more packages: pip install 'sssm[torch]'"
@@ -72,7 +72,7 @@ def _drawings(weights: Path) -> list[str]:
     """
     if not weights.is_file():
         return []
-    if without_torch():
+    if missing_packages():
         return [f'<p class="sssm-hint">{HINT}</p>']
     from app.page import pictures
 
