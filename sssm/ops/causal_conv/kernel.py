@@ -92,7 +92,7 @@ def causal_conv_triton(
     """Same contract as `sssm.ops.causal_conv.causal_conv`; sums are at least float32."""
     batch, length, channels = x.shape
     reach = tail.shape[1]
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    y = x.new_empty(x.shape)
     if y.numel():
         _conv_kernel[batch, triton.cdiv(length, TIME), triton.cdiv(channels, BLOCK)](
             *(t.contiguous() for t in (x, weight, bias, tail)), y, length, channels,
@@ -109,8 +109,7 @@ def causal_conv_backward_triton(
     """Gradients of x, weight, bias and the first tail."""
     batch, length, channels = x.shape
     width = weight.shape[1]
-    contiguous = torch.contiguous_format
-    dx, dtail0 = (torch.empty_like(t, memory_format=contiguous) for t in (x, tail))
+    dx, dtail0 = (t.new_empty(t.shape) for t in (x, tail))
     tiles = triton.cdiv(length + width - 1, TIME)
     precise = torch.promote_types(x.dtype, torch.float32)
     sums = x.new_empty(batch, tiles, width + 1, channels, dtype=precise)

@@ -35,7 +35,7 @@ Where the border lies for long sequences and few rows was not measured.
 def _scan(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     from sssm.ops.diagonal_ssm.scan import scan
 
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    y = x.new_empty(x.shape)
     h = _planes(h0)
     scan(x.contiguous().numpy(), *(_planes(m).numpy() for m in (dA, B, C)), h.numpy(), y.numpy())
     return y, _complex(h, x.shape[2])
@@ -43,9 +43,7 @@ def _scan(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tens
 
 @_scan.register_fake
 def _scan_fake(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(
-        h0, memory_format=torch.contiguous_format
-    )
+    return x.new_empty(x.shape), h0.new_empty(h0.shape)
 
 
 @operator("diagonal_ssm_backward")
@@ -55,7 +53,7 @@ def _scan_backward(
     from sssm.ops.diagonal_ssm.scan import scan_backward
 
     matrices = [_planes(m) for m in (dA, B, C)]
-    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+    dx = x.new_empty(x.shape)
     grads = [torch.zeros_like(m) for m in matrices]
     dh0 = _planes(dh)
     scan_backward(
@@ -70,7 +68,7 @@ def _scan_backward(
 def _scan_backward_fake(
     x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor, dy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    like = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (x, dA, B, C, h0))
+    like = (t.new_empty(t.shape) for t in (x, dA, B, C, h0))
     return tuple(like)  # type: ignore[return-value]
 
 

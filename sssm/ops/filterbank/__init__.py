@@ -43,7 +43,7 @@ def _scan(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
 @_scan.register_fake
 def _scan_fake(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     energy = u.new_empty(u.shape[0], u.shape[1] - 1, start.shape[2])
-    return energy, torch.empty_like(u, memory_format=torch.contiguous_format)
+    return energy, u.new_empty(u.shape)
 
 
 @operator("filterbank_scan_backward")
@@ -66,8 +66,7 @@ def _scan_backward(
 def _scan_backward_fake(
     h: Tensor, carry: Tensor, start: Tensor, denergy: Tensor, dh: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    like = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (h, carry, start))
-    return tuple(like)  # type: ignore[return-value]
+    return h.new_empty(h.shape), carry.new_empty(carry.shape), start.new_empty(start.shape)
 
 
 def _save(ctx, inputs, output) -> None:

@@ -5,7 +5,6 @@ audio is 400 readings.  What readings share, the decays, gets its gradient from 
 that adds up the rows in their order.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -119,7 +118,7 @@ def _carry_backward_kernel(
 def scan_triton(u: Tensor, carry: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """Same contract as `sssm.ops.filterbank.parallel.scan_parallel`."""
     batch, pieces, K = u.shape[0], u.shape[1], start.shape[2]
-    h = torch.empty_like(u, memory_format=torch.contiguous_format)
+    h = u.new_empty(u.shape)
     energy = u.new_empty(batch, pieces - 1, K)
     if u.numel():
         _scan_kernel[batch, triton.cdiv(K, LANES)](

@@ -65,7 +65,7 @@ def _scan_kernel(
 @on_its_device
 def linear_scan_triton(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     """Same contract as `sssm.ops.linear_scan.linear_scan`; the state is at least float32."""
-    h = torch.empty_like(b, memory_format=torch.contiguous_format)
+    h = b.new_empty(b.shape)
     if not b.numel():
         return h, h0.clone(memory_format=torch.contiguous_format)
     batch, length, lanes = b.shape

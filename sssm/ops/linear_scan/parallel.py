@@ -13,7 +13,7 @@ from sssm.ops.compiled import compiled
 
 def linear_scan_parallel(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
     """Same contract as `sssm.ops.linear_scan.linear_scan`."""
-    h = torch.empty_like(b, memory_format=torch.contiguous_format)
+    h = b.new_empty(b.shape)
     last = h0.clone(memory_format=torch.contiguous_format)
     _scan(a.contiguous().numpy(), b.contiguous().numpy(), last.numpy(), h.numpy())
     return h, last

@@ -37,12 +37,11 @@ def _fft_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fake(x: Tensor, K: Tensor) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    return x.new_empty(x.shape)
 
 
 def _fake_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-    dx = torch.empty_like(x, memory_format=torch.contiguous_format)
-    return dx, torch.empty_like(K, memory_format=torch.contiguous_format)
+    return x.new_empty(x.shape), K.new_empty(K.shape)
 
 
 def _save(ctx, inputs, output) -> None:

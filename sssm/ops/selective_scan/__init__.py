@@ -118,7 +118,7 @@ _scan_backward.register_kernel("cuda", _cuda_backward)
 
 
 def _empty(like: Tensor) -> Tensor:
-    return torch.empty_like(like, memory_format=torch.contiguous_format)
+    return like.new_empty(like.shape)
 
 
 def _lines(h: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def vandermonde_parallel(C: Tensor, dA: Tensor, length: int) -> Tensor:
 
 def vandermonde_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of C and dA; the powers are made again, not kept."""
-    dC, ddA = (torch.empty_like(t, memory_format=torch.contiguous_format) for t in (C, dA))
+    dC, ddA = (t.new_empty(t.shape) for t in (C, dA))
     for some in _blocks(dA, dK.shape[1]):
         dC[some], ddA[some] = _gradients(C[some], dA[some], dK[some])
     return dC, ddA
