@@ -17,7 +17,7 @@ from sssm.labels import SILENCE, UNKNOWN
 from sssm.timing import frame_end
 
 DEFAULT_THRESHOLD = 0.7
-MOST, MOST_CAUTION = 1_000_000, 8  # of every count
+MOST, MOST_CAUTION = 1_000_000, 8  # that a setting which counts may be, and caution
 
 
 class Detection(NamedTuple):

@@ -38,6 +38,7 @@ class Resampler:
         self.restore(ResamplerState(np.zeros(0, np.float32), 0))
 
     def push(self, x: Samples) -> Samples:
+        """The next of the input, and what of the output it made ready."""
         self._tail = np.concatenate([self._tail, x])
         y: Samples = self._soxr.resample_chunk(x)
         skipped = min(self._skip, len(y))

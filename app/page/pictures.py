@@ -31,7 +31,7 @@ def responses(model: KeywordModel) -> str | None:
 
     A stage has the response b / (1 - a e^-iw), and there are two.
     """
-    bank = getattr(model, "front", None)
+    bank = model.front
     if not isinstance(bank, Filterbank):
         return None
     with torch.no_grad():
@@ -53,7 +53,7 @@ def responses(model: KeywordModel) -> str | None:
 
 def bands(model: KeywordModel) -> str | None:
     """Centre and width of each mode before and after training; None without such a bank."""
-    bank = getattr(model, "front", None)
+    bank = model.front
     if not isinstance(bank, Filterbank):
         return None
     fresh = Filterbank(bands=len(bank.scale), sample_rate_hz=bank.sample_rate_hz)

@@ -148,6 +148,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
 
     @derived
     def matrices(self) -> FilterbankMatrices:
+        """Of the parallel form, at this rate."""
         return filterbank_matrices(*self.discrete(), longest=-(-self.sample_rate_hz // READINGS_HZ))
 
     @derived

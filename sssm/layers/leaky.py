@@ -64,5 +64,6 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
 
     @derived
     def decay(self) -> Tensor:
+        """(H,) what is left of a mean after one element: a in r_t = a r_(t-1) + (1 - a) x_t."""
         rate = self.log_rate.exp() + 1 / self.slowest_s
         return torch.exp(-rate / self.sample_rate_hz)
