@@ -6,6 +6,7 @@ array of rows, because a program may watch thousands; a single stream is one row
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import ge, itemgetter, le
 from typing import Any, NamedTuple
 
@@ -41,14 +42,6 @@ class DetectorState(NamedTuple):
     frame: NDArray[Any]  # (rows,) int64, frames heard
 
 
-class _Numbers(NamedTuple):
-    """Of every keyword, as Python's own."""
-
-    limits: list[float]
-    releases: list[float]
-    of_keywords: Callable[[list[float]], Sequence[float]]  # their scores among all labels'
-
-
 @dataclass(frozen=True, kw_only=True)
 class Detector:
     """Weigh and smooth, compare with a threshold, and stay quiet for a while after a detection.
@@ -80,11 +73,6 @@ class Detector:
     refractory: int = 40
     caution: int = 0
     sample_rate_hz: int = 16_000
-    _columns: Any = field(init=False, repr=False, compare=False)  # of the keywords
-    _unknown: int | None = field(init=False, repr=False, compare=False)  # its column, if it counts
-    _limits: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    _releases: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    _numbers: _Numbers = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.thresholds) - set(self.keywords))
@@ -111,35 +99,45 @@ class Detector:
                 raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
             if value > most:
                 raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
-        places = [self.labels.index(keyword) for keyword in self.keywords]
-        limits = [own[keyword] for keyword in self.keywords]
-        first, end = min(places, default=0), max(places, default=-1) + 1
-        together = places == list(range(first, end))  # then a slice, which copies nothing
-        columns = slice(first, end) if together else np.array(places, np.int64)
-        object.__setattr__(self, "_columns", columns)
-        is_heeded = self.caution > 0 and UNKNOWN in self.labels
-        object.__setattr__(self, "_unknown", self.labels.index(UNKNOWN) if is_heeded else None)
-        object.__setattr__(self, "_limits", np.array(limits, np.float64))
-        # Below the threshold even where `release` is 1: what fires has not ended.
-        releases = np.minimum(self.release * self._limits, np.nextafter(self._limits, 0))
-        object.__setattr__(self, "_releases", releases)
-        of_keywords = itemgetter(columns) if together else itemgetter(*places)
-        numbers = _Numbers(self._limits.tolist(), self._releases.tolist(), of_keywords)
-        object.__setattr__(self, "_numbers", numbers)
 
     @property
     def keywords(self) -> tuple[str, ...]:
         """The labels that fire, in their order."""
         return tuple(label for label in self.labels if label not in (SILENCE, UNKNOWN))
 
+    @cached_property
+    def _columns(self) -> Any:
+        """Of the keywords: a slice where they stand side by side, which copies nothing."""
+        places = [self.labels.index(keyword) for keyword in self.keywords]
+        first, end = min(places, default=0), max(places, default=-1) + 1
+        together = places == list(range(first, end))
+        return slice(first, end) if together else np.array(places, np.int64)
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        """Column of `_unknown_`, if it counts."""
+        return self.labels.index(UNKNOWN) if self.caution and UNKNOWN in self.labels else None
+
+    @cached_property
+    def _limits(self) -> NDArray[np.float64]:
+        return np.array([self.thresholds[keyword] for keyword in self.keywords], np.float64)
+
+    @cached_property
+    def _releases(self) -> NDArray[np.float64]:
+        """Below the threshold even where `release` is 1: what fires has not ended."""
+        return np.minimum(self.release * self._limits, np.nextafter(self._limits, 0))
+
+    @cached_property
+    def _of_one(self) -> tuple[list[float], list[float], Callable[[list[float]], Sequence[float]]]:
+        """Limits, releases, and what takes keywords' scores from all labels', in Python's own."""
+        places = [self._columns] if isinstance(self._columns, slice) else self._columns.tolist()
+        return self._limits.tolist(), self._releases.tolist(), itemgetter(*places)
+
     @property
     def settings(self) -> dict[str, Any]:
         """All that a model file keeps of it besides labels and thresholds."""
-        return {
-            "release": self.release, "smoothing": self.smoothing,
-            "min_frames": self.min_frames, "refractory": self.refractory,
-            "caution": self.caution,
-        }  # fmt: skip
+        names = ("release", "smoothing", "min_frames", "refractory", "caution")
+        return {name: getattr(self, name) for name in names}
 
     def init_state(self, rows: int) -> DetectorState:
         """State of streams that have heard nothing."""
@@ -213,9 +211,10 @@ class Detector:
         Live nearly every frame is one, and there, where the engine has just filled the caches, ten
         numbers one by one cost half as much as operations on an array of ten.
         """
+        limits, releases, of_keywords = self._of_one
         keep, take = self.smoothing, 1 - self.smoothing
         all_scores, said = scores.tolist(), state.talk
-        weighed = self._numbers.of_keywords(all_scores)
+        weighed = of_keywords(all_scores)
         if self._unknown is not None:
             unknown, before = all_scores[self._unknown], said[0].tolist()
             weighed, after = talk.weighed_frame(weighed, unknown, before, self.caution)
@@ -223,11 +222,11 @@ class Detector:
         numbers = zip(state.smoothed[0].tolist(), weighed, strict=True)
         smoothed = [keep * before + take * score for before, score in numbers]
         above, since, armed, quiet, frame = state[2:]
-        is_low = all(map(le, smoothed, self._numbers.releases))
-        if not is_low and any(map(ge, smoothed, self._numbers.limits)):
+        is_low = all(map(le, smoothed, releases))
+        if not is_low and any(map(ge, smoothed, limits)):
             return None
         if not is_low or np.count_nonzero(since):  # else all stays as it is
-            low = list(map(le, smoothed, self._numbers.releases))
+            low = list(map(le, smoothed, releases))
             now = int(frame[0]) + 1
             firsts = zip(low, since[0].tolist(), strict=True)
             since = np.array([[0 if fell else first or now for fell, first in firsts]])
