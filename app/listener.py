@@ -21,6 +21,7 @@ from sssm.detector import Detection
 from sssm.hearing import Health, mono
 from sssm.reason import reason_of
 from sssm.spotter import KeywordSpotter
+from sssm.timing import FRAMES_HZ
 
 SILENT_S = 3.0  # of nothing but zeros, after which a microphone is said to be mute
 CLIPPED_SAMPLES = 3  # in one piece: more than a click of the plug
@@ -111,7 +112,7 @@ class Listener:
         if rate not in self._warm_hz:  # loops are compiled when they first run, not at a word
             self._warm_hz.add(rate)
             stream = self._spotter.stream(rate)
-            for samples in (rate // 100, rate // 100, rate // 4):
+            for samples in (rate // FRAMES_HZ, rate // FRAMES_HZ, rate // 4):
                 stream.push(np.zeros(samples, np.float32))
         self._save(complete=False)
         if self._clips is not None:

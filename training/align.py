@@ -19,7 +19,7 @@ from training.tables import extended, read_rows
 from training.vocabulary import pronounced, words_of
 
 COLUMNS = ("path", "split", "word", "start_s", "end_s")  # of a new table
-FRAMES_HZ = 100
+FRAMES_HZ = 100  # of pocketsphinx
 PAUSE_S = 0.1  # put after a recording: the last word needs somewhere to end
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sssm.calibration import Counts
 from sssm.spotter import KeywordSpotter
+from sssm.timing import FRAMES_HZ
 from sssm.traces import Fired, Traces
 from training.corpus import SAMPLE_RATE_HZ
 from training.stream_trials import Said, Session, Sessions
@@ -205,8 +206,8 @@ def _fresh(
     spotter: KeywordSpotter, session: Session, said: Sequence[Said], spans: Sequence[range]
 ) -> NDArray[np.int64]:
     """Number of the keyword with the highest score after each word, for streams without a past."""
-    frames = round((LEAD_S + LONGEST_WORD_S + AFTER_S) * 100)
-    first = [max(0, w.start // FRAME - round(LEAD_S * 100)) for w in said]
+    frames = round((LEAD_S + LONGEST_WORD_S + AFTER_S) * FRAMES_HZ)
+    first = [max(0, w.start // FRAME - round(LEAD_S * FRAMES_HZ)) for w in said]
     clips = [session.samples[f * FRAME : (f + frames) * FRAME] for f in first]
     best = []
     for at in range(0, len(said), TOGETHER):

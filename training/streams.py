@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sssm.labels import UNKNOWN
+from sssm.timing import FRAMES_HZ
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet
@@ -71,7 +72,7 @@ class Streams:
         self._numbers = {label: n for n, label in enumerate(labels.labels)}
         self._sounds = SoundPool(corpus, labels, recipe)
         self._noise = NoisePool(corpus, recipe.babble)
-        self.piece_frames = max(1, round(recipe.stream_s * 100))
+        self.piece_frames = max(1, round(recipe.stream_s * FRAMES_HZ))
         self._pieces = max(1, math.ceil(recipe.session_s / recipe.stream_s))  # of a session
         self._kept: dict[int, tuple[int, Session]] = {}  # by row, the session that is going on
 
@@ -141,9 +142,9 @@ class Streams:
         label[first:] = NOTHING  # what was said before is over
         if sound.label == UNKNOWN:
             return
-        number, must = self._numbers[sound.label], end + round(DELAY_S * 100)
+        number, must = self._numbers[sound.label], end + round(DELAY_S * FRAMES_HZ)
         label[first:must] = maybe(number)
-        label[must : must + round(HELD_S * 100)] = number
+        label[must : must + round(HELD_S * FRAMES_HZ)] = number
 
 
 def maybe(keyword: int) -> int:

@@ -5,9 +5,10 @@ There is this one definition: labels of streams and the latency of a detection b
 
 import numpy as np
 
+from sssm.timing import FRAMES_HZ
 from training.corpus import SAMPLE_RATE_HZ
 
-FRAME = SAMPLE_RATE_HZ // 100  # 10 ms
+FRAME = SAMPLE_RATE_HZ // FRAMES_HZ  # 10 ms
 FRAMES_SMOOTHED = 3  # 30 ms
 RANGE_DB = 20.0
 

@@ -16,6 +16,7 @@ from app.events import Heard, events, read_header
 from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.shelf import Shelf
+from sssm.timing import FRAMES_HZ
 
 if TYPE_CHECKING:
     from sssm.audio import Samples
@@ -92,7 +93,7 @@ def heard_recording(
     ranked = () if message or heard_s > CLIP_S else _ranked(shelf, model, path)
     return Recording(
         path, name, message, heard_s, tuple(found), ranked, sketch.peaks.points,
-        sketch.scores.points, sketch.peaks.width / sketch.rate, sketch.scores.width / 100,
+        sketch.scores.points, sketch.peaks.width / sketch.rate, sketch.scores.width / FRAMES_HZ,
         spotter.thresholds,
     )  # fmt: skip
 

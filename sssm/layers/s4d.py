@@ -90,8 +90,8 @@ class S4D(StreamingLayer[S4DState]):
     def discrete(self) -> tuple[Tensor, Tensor, Tensor]:
         """Zero-order hold of (A, 1), and C without the modes that turn too fast."""
         dt = self.log_dt.exp()[:, None] * (self.trained_at_hz / self.sample_rate_hz)
-        slowest = 1 / (self.slowest_s * self.sample_rate_hz)  # of dt; 0 without a bound
-        decay = self.log_decay.exp() + slowest / dt
+        least = 1 / (self.slowest_s * self.sample_rate_hz)  # decay an element; 0 without a bound
+        decay = self.log_decay.exp() + least / dt
         A = torch.complex(-decay, self.frequency)
         dA, dB = zoh_diagonal(A, torch.ones_like(A), dt)
         heard = (self.frequency * dt).abs() <= math.pi

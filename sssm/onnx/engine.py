@@ -191,8 +191,8 @@ class OnnxEngine:
         for frame, piece in enumerate(np.split(audio, frames, axis=1)):
             found.append(self._call(piece, 1, (place + frame) % self._pattern, state, None))
             state = found[-1].state
-        scores, logits = (np.concatenate([heard[n] for heard in found], axis=1) for n in (0, 1))
-        return Run(scores, logits, state)
+        scores = np.concatenate([run.scores for run in found], axis=1)
+        return Run(scores, np.concatenate([run.logits for run in found], axis=1), state)
 
     def _call(self, audio: Samples, frames: int, turn: int, state: State, out: State | None) -> Run:
         live = out if len(audio) == 1 else None

@@ -18,7 +18,7 @@ from sssm.onnx.recurrence import unrolled
 from sssm.onnx.state import State
 from sssm.timing import READINGS_A_FRAME
 
-SUMS = PLANES * READINGS_A_FRAME
+SUMS = PLANES * READINGS_A_FRAME  # of a frame: 16 a mode
 
 
 class Bands(NamedTuple):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sssm.onnx.card import StateTensor
-from sssm.onnx.filterbank import FilterbankGraph
+from sssm.onnx.filterbank import SUMS, FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.model import ModelGraph
 from sssm.onnx.modes import reading_lengths
@@ -84,8 +84,8 @@ def _front(g: Graph, model: ModelGraph, audio: str, frames: int | None) -> tuple
 
     def hear(g: Graph, sums: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
         if count == 1:
-            return front.one(g, g.reshape(sums, (-1, 16, K)), bank, states)
-        return front.many(g, g.reshape(sums, (-1, count, 16, K)), bank, states, count)
+            return front.one(g, g.reshape(sums, (-1, SUMS, K)), bank, states)
+        return front.many(g, g.reshape(sums, (-1, count, SUMS, K)), bank, states, count)
 
     return sums, hear
 
