@@ -148,7 +148,7 @@ class AudioFile:
             yield self._heard(block)
 
     def _before_damage(self, length: int) -> list[Samples]:
-        """What can be read of the next piece, of which the damage in it has taken all.
+        """What can be read of the next piece up to the damage, for which all of it was refused.
 
         It comes from a file opened anew: not every decoder finds back from damage.
         """

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from sssm.reason import reason_of
+from training.console import INPUT_FAILED, WRONG_USAGE
 from training.recipe import PRESETS, preset
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -42,16 +43,16 @@ def train(
             recipe = recipe.like(read_card(start).config)
         recipe = recipe.override(settings or [])
     except ValueError as error:
-        raise _failed(error, 2) from None
+        raise _failed(error, WRONG_USAGE) from None
 
     from training.loop import DivergedError, Interrupted, run
 
     try:
         run(recipe, data=data, out=out, init=start, download=download)
     except ValueError as error:
-        raise _failed(error, 2) from None
+        raise _failed(error, WRONG_USAGE) from None
     except (DivergedError, OSError) as error:
-        raise _failed(error, 1) from None
+        raise _failed(error, INPUT_FAILED) from None
     except Interrupted as stop:
         if os.environ.get("RANK", "0") == "0":
             typer.echo(f"{stop}; the same command goes on from there", err=True)
