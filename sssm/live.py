@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from sssm.audio import AudioError, AudioFile
 from sssm.calibration import logistic, logit
@@ -67,12 +67,15 @@ class EnsembleCard(NamedTuple):
     thresholds: Mapping[str, float]
 
 
+Card: TypeAlias = "ModelCard | OnnxCard | EnsembleCard"
+
+
 class Loaded(NamedTuple):
     """What a file holds, or some files together; `name` is theirs, for messages."""
 
     name: str
     model: LiveModel
-    card: "ModelCard | OnnxCard | EnsembleCard"
+    card: Card
     fingerprint: str
 
 
@@ -156,7 +159,7 @@ def _load(name_or_file: str) -> Loaded:
     return Loaded(name_or_file, model, exported.card, exported.card.model)
 
 
-def detector_of(card: "ModelCard | OnnxCard | EnsembleCard", name: object) -> Detector:
+def detector_of(card: Card, name: object) -> Detector:
     """As the card says.
 
     Raises:

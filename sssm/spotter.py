@@ -8,21 +8,17 @@ import copy
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
 from sssm.batch import Batch
 from sssm.detector import Detector
 from sssm.engines.engine import Engine
-from sssm.live import EnsembleCard, LiveModel, Names, detector_of, load_live
+from sssm.live import Card, LiveModel, Names, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
 from sssm.timing import FRAMES_HZ, is_native
-from sssm.weights import ModelCard
-
-if TYPE_CHECKING:
-    from sssm.onnx.card import OnnxCard
 
 
 class KeywordSpotter:
@@ -38,7 +34,7 @@ class KeywordSpotter:
     def __init__(
         self,
         model: LiveModel,
-        card: "ModelCard | OnnxCard | EnsembleCard",
+        card: Card,
         detector: Detector,
         *,
         fingerprint: str,
