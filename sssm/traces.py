@@ -104,7 +104,7 @@ class Traces:
         return sorted(self._at(place, keyword, starts) for keyword, place in placed)
 
     def _listener(self, labels: tuple[str, ...], thresholds: Mapping[str, float]) -> Detector:
-        """Whose samples are frames, so that its times are their numbers."""
+        """A detector whose samples are frames, so that its times are their numbers."""
         if min(thresholds.values()) < self.lowest:
             raise ValueError(f"no threshold below {self.lowest} can be asked for")
         return dataclasses.replace(
