@@ -23,7 +23,6 @@ from sssm.calibration import (
 from sssm.detector import Detector
 from sssm.intervals import binomial_interval, poisson_interval, poisson_upper
 from sssm.labels import UNKNOWN
-from sssm.plots import save_det, save_rates
 from sssm.traces import Fired, Traces
 
 LABELS = ("yes", "_unknown_", "no", "up", "_silence_")

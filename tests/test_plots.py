@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 
-from sssm import det
+from sssm import plots
 from sssm.calibration import EVENTS_MEASURABLE
-from sssm.det import save_det, save_rates
+from sssm.plots import save_det, save_rates
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The axes of the pictures that were made."""
-    kept, empty = [], det._empty
+    kept, empty = [], plots._empty
 
     def keep(title):
         figure, axes = empty(title)
         kept.append(axes)
         return figure, axes
 
-    monkeypatch.setattr(det, "_empty", keep)
+    monkeypatch.setattr(plots, "_empty", keep)
     return kept
 
 
