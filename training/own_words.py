@@ -24,7 +24,7 @@ CLIPS_ALONE = (
     "neither _unknown_ nor _background_noise_: the model learns from clips alone, and takes all "
     "that it hears for one of its words"
 )
-THRESHOLD = 0.8  # of every word until `sssm calibrate` knows better: to miss one annoys less
+THRESHOLD = 0.9  # of every word until `sssm calibrate` knows better: to miss one annoys less
 UNREAD = (".3gp", ".aac", ".amr", ".caf", ".m4a", ".m4b", ".mov", ".mp4", ".webm", ".wma")
 
 

@@ -37,7 +37,7 @@ WORDS = ("computer", "jarvis")
 TAKES, OTHERS, NOISES = 10, 30, 6
 PAUSE = np.zeros(int(0.3 * SAMPLE_RATE_HZ), np.int16)  # between two sentences
 SILENCE = np.zeros(SAMPLE_RATE_HZ, np.int16)  # after a recording: its last word is heard
-THRESHOLDS = (0.7, 0.8, 0.85, 0.9)
+THRESHOLDS = (0.8, 0.85, 0.9, 0.95)
 ASSETS = Path(__file__).parents[2] / "assets"
 
 
