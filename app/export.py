@@ -44,7 +44,7 @@ def export(
         from sssm.audio import AudioError
         from sssm.onnx.export import Export, export_model
         from sssm.onnx.verify import VerificationError
-        from sssm.weights import ModelFileError, find_model, fingerprint, load_model
+        from sssm.weights import ONNX, ModelFileError, find_model, fingerprint, load_model
     except ModuleNotFoundError as error:
         refuse(f"{NEEDS} ({error.name} is missing)")
 
@@ -65,6 +65,8 @@ def export(
             raise ValueError(f"{out}: not a file")
         path = find_model(model)
         keep_inputs(out, [str(path)])
+        if out.suffix != ONNX:
+            raise ValueError(f"{out}: its name must end with {ONNX}, by which it is known")
         network, card = load_model(path)
         recordings = None if data is None else _recordings(data, card.labels)
         written = export_model(network, card, fingerprint(path), out, wanted)

@@ -121,6 +121,13 @@ def test_unknown_model_and_folder(model_file, tmp_path):
     assert (result.exit_code, "no such folder" in result.stderr) == (2, True)
 
 
+def test_the_name_of_a_file_says_what_it_is(model_file, tmp_path):
+    result = sssm(model_file, tmp_path / "step.bin")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line == f"{tmp_path / 'step.bin'}: its name must end with .onnx, by which it is known"
+
+
 def test_a_folder_without_recordings_is_seen_before_the_work(model_file, tmp_path):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out.onnx"
