@@ -190,8 +190,8 @@ PRESETS = {
     ),
     "own-words": Recipe(
         labels="folder", steps=500, batch=32, stream_rows=16, vocabulary=0, word_weight=0.0,
-        phone_weight=0.0, lr=1e-3, warmup=50, ema=0.99, validate_every=100, pitch=0.3,
-        speed_range=0.2,
+        phone_weight=0.0, lr=2e-3, ssm_lr=5e-4, warmup=50, ema=0.99, validate_every=100,
+        pitch=0.3, speed_range=0.2,
     ),
     "smoke": Recipe(
         labels="folder", bands=16, channels=16, state_size=4, depth=2, steps=60, batch=16,
