@@ -1,9 +1,9 @@
 """Two words of one's own from a few takes, with and without some minutes of other people's talk.
 
-    python tests/bench/own_words.py --data ROOT [--minutes 10]
+    python tests/bench/own_words.py --data ROOT [--minutes 10] [--words computer jarvis]
 
-"computer" and "jarvis" of ROOT/words, ten recordings each, thirty of other words and six of noise
-are what somebody records; talk is the calibration readers.  README's command trains on them.  Then
+Of two phrases of ROOT/words ten recordings each, thirty of other words and six of noise are what
+somebody records; talk is the calibration readers.  README's command trains on them.  Then
 the other recordings of the two words, the other phrases of ROOT/words, and the validation readers,
 each in one stream, are heard as `sssm listen` hears them.  (The model that training starts from has
 heard these phrases, as no keyword.)
@@ -33,7 +33,6 @@ from training.corpus import SAMPLE_RATE_HZ, Corpus, open_corpus
 from training.pools import as_float
 from training.stream_trials import read_transcripts
 
-WORDS = ("computer", "jarvis")
 TAKES, OTHERS, NOISES = 10, 30, 6
 PAUSE = np.zeros(int(0.3 * SAMPLE_RATE_HZ), np.int16)  # between two sentences
 SILENCE = np.zeros(SAMPLE_RATE_HZ, np.int16)  # after a recording: its last word is heard
@@ -61,10 +60,10 @@ def joined(corpus: Corpus, numbers: list[int], seconds: float) -> np.ndarray:
     return np.concatenate(parts)[: int(seconds * SAMPLE_RATE_HZ)]
 
 
-def record(corpus: Corpus, phrases: dict[str, list[int]], folder: Path, minutes: float) -> None:
+def record(corpus: Corpus, takes: dict[str, list[int]], folder: Path, minutes: float) -> None:
     """What somebody has after an evening with `sssm record`."""
-    for word in WORDS:
-        for n in phrases[word][:TAKES]:
+    for word, numbers in takes.items():
+        for n in numbers:
             write(folder / word, Path(corpus.entries[n].path).stem, corpus[n])
     said = shuffled(corpus, corpus.where(source="commands", split="training"))
     for n in said[:OTHERS]:
@@ -91,26 +90,33 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder that training reads.")],
     minutes: Annotated[float, typer.Option(min=0, max=25, help="Of talk.")] = 10.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    words: Annotated[tuple[str, str], typer.Option(help="Two of the phrases.")] = (
+        "computer",
+        "jarvis",
+    ),
 ) -> None:
     """Train on what somebody records in an evening, and hear what that is worth."""
     corpus = open_corpus(data, own_words=False)
     phrases: dict[str, list[int]] = {}
     for n in shuffled(corpus, corpus.where(source="phrases", split="training")):
         phrases.setdefault(corpus.entries[n].word, []).append(n)
+    if unknown := {*words} - {*phrases}:
+        raise typer.BadParameter(f"no phrase {', '.join(sorted(unknown))} in {data}")
     with tempfile.TemporaryDirectory() as folder:
-        record(corpus, phrases, Path(folder, "words"), minutes)
+        takes = {word: phrases[word][:TAKES] for word in words}
+        record(corpus, takes, Path(folder, "words"), minutes)
         train = [sys.executable, "-m", "training.train", "--preset", "own-words", f"seed={seed}"]
         start = ["--init", str(ASSETS / "kws12-s4.safetensors")]
         places = ["--data", f"{folder}/words", "--out", f"{folder}/run"]
         if subprocess.run([*train, *start, *places], check=False).returncode:
             raise typer.Exit(1)  # it said why
         spotter = KeywordSpotter.load(Path(folder, "run", "model.safetensors"))
-    said = [(n, word) for word in WORDS for n in phrases[word][TAKES:]]
-    others = [n for word, numbers in phrases.items() if word not in WORDS for n in numbers]
+    said = [(n, word) for word in words for n in phrases[word][TAKES:]]
+    others = [n for word, numbers in phrases.items() if word not in words for n in numbers]
     transcripts = read_transcripts(data)
     talk: dict[str, list[int]] = {}
     for n in corpus.where(source="speech", split="validation"):
-        if not {*WORDS} & {*transcripts[corpus.entries[n].path]}:
+        if not {*words} & {*transcripts[corpus.entries[n].path]}:
             talk.setdefault(corpus.entries[n].speaker, []).append(n)
     console = Console(stderr=True)
     positives, phrase, negatives = (
@@ -123,7 +129,7 @@ def main(
     )
     by_threshold = {}
     for threshold in THRESHOLDS:
-        alike = dict.fromkeys(WORDS, threshold)
+        alike = dict.fromkeys(words, threshold)
         found = {(event.recording, event.keyword) for event in positives.fired(alike)}
         fired = {event.recording for event in phrase.fired(alike)}
         false = len(negatives.fired(alike))
