@@ -121,9 +121,11 @@ def members_of(names: Names) -> list[str]:
     ['s4', 'mamba']
 
     Raises:
-        ModelFileError: nothing stands before or after a `+`.
+        ModelFileError: nothing stands before or after a `+`, or there are no files.
     """
     if not isinstance(names, str | os.PathLike):
+        if not names:
+            raise ModelFileError("no model is named")
         return [os.fspath(file) for file in names]
     parts, members = os.fspath(names).split(JOIN), []
     while parts:

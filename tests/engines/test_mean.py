@@ -108,6 +108,15 @@ def test_others_together_are_another_model(files):
     assert len(prints) == 5
 
 
+def test_files_in_a_list_are_those_that_a_plus_joins(files):
+    joined, listed = load_live("+".join(map(str, files))), load_live(files)
+    assert (listed.fingerprint, listed.card) == (joined.fingerprint, joined.card)
+    assert members_of(files) == list(map(str, files))
+    assert load_live(files[:1]).fingerprint == load_live(files[0]).fingerprint
+    with pytest.raises(ModelFileError, match="no model is named"):
+        KeywordSpotter.load([])
+
+
 def test_the_shipped_models_hear_the_demo_together():
     x, rate = soundfile.read(DEMO, dtype="float32")
     (detection,) = KeywordSpotter.load("s4+mamba").stream(rate).push(np.pad(x, (0, 8_000)))
