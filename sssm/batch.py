@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sssm.detector import Detection
 from sssm.hearing import Health, rows_of_mono
-from sssm.resampler import Resampler, ResamplerState
+from sssm.memory import recall, remembered
+from sssm.resampler import Resampler
 from sssm.rows import Rows, Scored
-from sssm.snapshot import Snapshot, pack, unpack
+from sssm.snapshot import pack, unpack
 
 
 class Batch:
@@ -94,16 +95,11 @@ class Batch:
     def snapshot(self, row: int) -> bytes:
         """Everything that one row remembers, as `Stream.snapshot` of such a stream."""
         row = self._row(row)
-        facts = {
-            "sample_rate_hz": self.sample_rate_hz,
-            "samples": int(self._samples[row]),
-            "health": self._health[:, row].tolist(),
-        }
-        arrays = self._rows.export(row)
-        if self._resamplers:
-            tail, facts["given"] = self._resamplers[row].state
-            arrays.append(tail)
-        return pack(Snapshot(facts, arrays), self._fingerprint)
+        snapshot = remembered(
+            self._rows, row, self._resampler(row), sample_rate_hz=self.sample_rate_hz,
+            samples=int(self._samples[row]), health=self._health[:, row].tolist(),
+        )  # fmt: skip
+        return pack(snapshot, self._fingerprint)
 
     def restore(self, row: int, data: bytes) -> None:
         """Make one row go on as the stream that the snapshot is of.
@@ -112,14 +108,12 @@ class Batch:
             ValueError: no whole snapshot of a stream of this model and rate; nothing was changed.
         """
         row = self._row(row)
-        facts, arrays = unpack(data, self._fingerprint)
+        snapshot = unpack(data, self._fingerprint)
+        facts = snapshot.facts
         rate = facts["sample_rate_hz"]
         if rate != self.sample_rate_hz:
             raise ValueError(f"a snapshot at {rate} Hz, this batch is at {self.sample_rate_hz} Hz")
-        tails = [arrays.pop()] if self._resamplers else []
-        self._rows.restore(row, arrays)
-        for tail in tails:
-            self._resamplers[row].restore(ResamplerState(tail, facts["given"]))
+        recall(snapshot, self._rows, row, self._resampler(row))
         self._samples[row], self._health[:, row] = facts["samples"], facts["health"]
 
     def _push(
@@ -154,6 +148,9 @@ class Batch:
         for length in np.unique(lengths):  # a resampler gives what is ready
             group = np.flatnonzero(lengths == length)
             yield rows[group], np.stack([pieces[n] for n in group])
+
+    def _resampler(self, row: int) -> Resampler | None:
+        return self._resamplers[row] if self._resamplers else None
 
     def _row(self, row: int) -> int:
         number = operator.index(row)

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from sssm.detector import Detection, Detector
 from sssm.engines.engine import Engine
 from sssm.hearing import Health, mono
-from sssm.resampler import Resampler, ResamplerState
+from sssm.memory import recall, remembered
+from sssm.resampler import Resampler
 from sssm.rows import Rows, Scored
 from sssm.snapshot import Snapshot, pack
 
@@ -74,16 +75,11 @@ class Stream:
 
     def snapshot(self) -> bytes:
         """Everything that this stream remembers, for `KeywordSpotter.restore`."""
-        arrays = self._rows.export(0)
-        facts = {
-            "sample_rate_hz": self.sample_rate_hz,
-            "samples": self._samples,
-            "health": list(self._health),
-        }
-        if self._resampler is not None:
-            tail, facts["given"] = self._resampler.state
-            arrays.append(tail)
-        return pack(Snapshot(facts, arrays), self._fingerprint)
+        snapshot = remembered(
+            self._rows, 0, self._resampler,
+            sample_rate_hz=self.sample_rate_hz, samples=self._samples, health=self._health,
+        )  # fmt: skip
+        return pack(snapshot, self._fingerprint)
 
     def resume(self, snapshot: Snapshot) -> Self:
         """Go on as the stream that a snapshot of this rate is of; returns itself.
@@ -91,13 +87,8 @@ class Stream:
         Raises:
             ValueError: it is of another shape of model; nothing was changed.
         """
-        arrays, facts = snapshot.arrays, snapshot.facts
-        if self._resampler is not None:
-            *arrays, tail = arrays
-            resampler = ResamplerState(tail, facts["given"])
-        self._rows.restore(0, arrays)
-        if self._resampler is not None:
-            self._resampler.restore(resampler)
+        recall(snapshot, self._rows, 0, self._resampler)
+        facts = snapshot.facts
         self._samples, self._health = facts["samples"], Health(*facts["health"])
         return self
 

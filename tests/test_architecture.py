@@ -38,12 +38,14 @@ BELOW = {
     },
     "sssm.clip": {"sssm.timing", "sssm.audio", "sssm.engines"},
     "sssm.rows": {"sssm.timing", "sssm.audio", "sssm.detector", "sssm.engines"},
+    "sssm.memory": {"sssm.resampler", "sssm.rows", "sssm.snapshot"},
     "sssm.stream": {
-        "sssm.detector", "sssm.engines", "sssm.hearing", "sssm.resampler", "sssm.rows",
-        "sssm.snapshot",
+        "sssm.detector", "sssm.engines", "sssm.hearing", "sssm.memory", "sssm.resampler",
+        "sssm.rows", "sssm.snapshot",
     },
     "sssm.batch": {
-        "sssm.detector", "sssm.hearing", "sssm.resampler", "sssm.rows", "sssm.snapshot",
+        "sssm.detector", "sssm.hearing", "sssm.memory", "sssm.resampler", "sssm.rows",
+        "sssm.snapshot",
     },
     "sssm": set(),  # live, the spotter and the classifier: all of sssm
     "training": {"sssm"},

@@ -32,13 +32,13 @@ def initial_model(recipe: Recipe, labels: LabelSet, start: Path | None) -> Keywo
     if start is None:
         return model
     trained, card = load_model(start)
-    own = recipe.like(card.config).to_dict()
-    other = [f"{key} is {own[key]}" for key, value in recipe.to_dict().items() if own[key] != value]
+    its = recipe.like(card.config).to_dict()
+    other = [f"{key} is {its[key]}" for key, value in recipe.to_dict().items() if its[key] != value]
     if other:
         raise ValueError(f"{start} is of another shape than the settings: {', '.join(other)}")
     weights = trained.state_dict()
     if card.labels != config.labels:
-        new = {n: value for n, value in model.state_dict().items() if n.startswith(HEAD)}
-        weights |= {name: torch.zeros_like(value) for name, value in new.items()}
+        own = model.state_dict()
+        weights |= {name: torch.zeros_like(own[name]) for name in own if name.startswith(HEAD)}
     model.load_state_dict(weights)
     return model
