@@ -124,6 +124,14 @@ def measured(
     return rows
 
 
+def recorded(call: Call) -> Call:
+    """`call`, made once before, as a CUDA graph: its launches without the time to make them."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
 def over(above: dict[str, float], below: dict[str, float], key: str) -> float | None:
     """How many times more the first has, or None where one of them ran out of memory."""
     return above[key] / below[key] if key in above and key in below else None

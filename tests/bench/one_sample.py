@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import typer
-from measure import OUT, Call, GpuOnly, Out, bars, run, timed
+from measure import OUT, Call, GpuOnly, Out, bars, recorded, run, timed
 from torch import Tensor
 
 from sssm.layers.s4 import S4
@@ -35,14 +35,6 @@ def often(call: Call, times: int) -> Call:
             call()
 
     return calls
-
-
-def recorded(call: Call) -> Call:
-    """`call`, which was made before, as a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
 
 
 def compared(step: Call, convolution: Call, device: str) -> dict[str, float]:

@@ -5,8 +5,7 @@
 A launch is caught, compiled with the types and alignments of its operands, and not run; operands of
 real sizes are on the meta device and take no memory.  One JSON line a kernel: what it was launched
 for, compute capability, warps, registers a thread, bytes spilled (0 is right), copies that run
-ahead of the loop, the most loads in a row, with no exponential, barrier or store between them, and
-the arguments that are passed as a float32.
+ahead of the loop, and the arguments that are passed as a float32.
 Not under TRITON_INTERPRET, so in a process of its own.
 """
 
@@ -140,12 +139,6 @@ def usage(cubin: bytes) -> dict[str, int]:
     return {"registers": int(found["REG"]), "spilled": int(found["STACK"]) + int(found["LOCAL"])}
 
 
-def loads_at_once(ptx: str) -> int:
-    found = re.findall(r"\b(ld\.global|st\.global|ex2\.|bar\.sync)", ptx)
-    runs = "".join("l" if what == "ld.global" else " " for what in found).split(" ")
-    return max(len(run) for run in runs)
-
-
 def rows(capability: int) -> Iterator[dict[str, object]]:
     compiled = []
 
@@ -172,7 +165,6 @@ def rows(capability: int) -> Iterator[dict[str, object]]:
                     "warps": kernel.metadata.num_warps,
                     **usage(kernel.asm["cubin"]),
                     "copies_ahead": kernel.asm["ptx"].count("cp.async.c"),
-                    "loads_at_once": loads_at_once(kernel.asm["ptx"]),
                     "floats": [k for k, v in kernel.src.signature.items() if v == "fp32"],
                 }
 

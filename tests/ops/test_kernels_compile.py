@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sssm.ops.selective_scan.kernel import UNROLL
-
 ROOT = Path(__file__).parents[2]
 CAPABILITIES = {80, 90}
 
@@ -64,11 +62,7 @@ def test_no_number_arrives_in_float32(rows):
 
 
 def test_a_step_of_a_scan_does_not_wait_for_its_operands(rows):
-    """Loops over time copy what they read some steps ahead, or read it for some steps at once."""
+    """Loops over time copy what they read some elements ahead."""
     scans = [row for row in rows if "scan_kernel" in row["kernel"]]
-    at_once = [row for row in scans if row["kernel"] == "selective_scan._scan_kernel"]
-    assert at_once
-    assert all(row["loads_at_once"] >= 6 * UNROLL for row in at_once)
-    ahead = [row for row in scans if row not in at_once]
-    assert ahead
-    assert all(row["copies_ahead"] for row in ahead)
+    assert scans
+    assert all(row["copies_ahead"] for row in scans)

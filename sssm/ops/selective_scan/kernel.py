@@ -22,14 +22,23 @@ import triton.language as tl
 from torch import Tensor
 
 from sssm.ops.flush import TINY
-from sssm.ops.kernels import PREFETCH, chunk_length, flushed, on_its_device, state_type
+from sssm.ops.kernels import (
+    LANES,
+    PREFETCH,
+    PROGRAMS,
+    chunk_length,
+    flushed,
+    on_its_device,
+    state_type,
+)
 from sssm.ops.linear_scan.kernel import carried
 
-FORWARD_BLOCK, UNROLL = 32, 4
-"""Channels of one program of the forward, one a thread; elements that it reads ahead, even."""
+UNROLL, STAGES = 8, 4
+"""Elements that the forward reads at once, a power of two; and how many such reads are on their way
+or being computed, of which the last is issued when the first is done with."""
 
-REGISTERS = 128
-"""Of a thread of the forward with 16 states, at most: sixteen warps to a multiprocessor."""
+STATES, REGISTERS = 16, 168
+"""Of a thread of the forward, at most: as many warps as hide each other's waiting."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
@@ -50,97 +59,87 @@ def _open(z, STATE: tl.constexpr):
 
 
 @triton.jit
-def _load(ptr, index, inside, STATE: tl.constexpr):
-    return tl.load(ptr + index, mask=inside, other=0).to(STATE)
+def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
+    """(UNROLL, width) -> UNROLL times (width,), a power of two."""
+    width: tl.constexpr = tile.shape[1]
+    if UNROLL == 1:
+        rows = (tl.reshape(tile, (width,)).to(STATE),)
+    else:
+        pairs = tl.permute(tl.reshape(tile, (UNROLL // 2, 2, width)), (0, 2, 1))
+        even, odd = tl.split(pairs)
+        evens, odds = _rows(even, STATE, UNROLL // 2), _rows(odd, STATE, UNROLL // 2)
+        rows = ()
+        for i in tl.static_range(UNROLL // 2):
+            rows += (evens[i], odds[i])  # type: ignore[assignment]
+    return rows
 
 
 @triton.jit
-def _read(
-    x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at, left, d, channels: tl.constexpr, N: tl.constexpr,
-    OUTPUT: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr, UNROLL: tl.constexpr,
-    LINES: tl.constexpr,
-):  # fmt: skip
-    """What UNROLL elements from element `at` on need, zeros for those after the `left` first ones.
-
-    (x, dt, z) of every element, and (B, C) of every two, (2 LINES,): lines are spread over a warp
-    as they come from memory, and change hands once for two elements.
-    """
-    lanes, pairs = (), ()
-    for i in tl.static_range(UNROLL):
-        lane, live = i * channels + d, (d < channels) & (i < left)
-        x = _load(x_ptr + at * channels, lane, live, STATE)
-        dt = _load(dt_ptr + at * channels, lane, live, STATE)
-        z = _load(z_ptr + at * channels, lane, live, STATE) if OUTPUT and GATE else x
-        lanes += ((x, dt, z),)  # type: ignore[assignment]
-    k = tl.arange(0, 2 * LINES)
-    for i in tl.static_range(0, UNROLL, 2):
-        line, n = i + k // LINES, k % LINES
-        live = (n < N) & (line < left)
-        B = _load(B_ptr + at * N, line * N + n, live, STATE)
-        C = _load(C_ptr + at * N, line * N + n, live, STATE) if OUTPUT else B
-        pairs += ((B, C),)  # type: ignore[assignment]
-    return lanes, pairs
+def _read(ptr, at, left, lane, width: tl.constexpr, STATE: tl.constexpr, UNROLL: tl.constexpr):
+    """Lanes of UNROLL elements from element `at` on, zeros for those after the `left` first."""
+    i, lane = tl.arange(0, UNROLL)[:, None], lane[None, :]
+    inside = (i < left) & (lane < width)
+    tile = tl.load(ptr + at * width + (i * width + lane), mask=inside, other=0)
+    return _rows(tile, STATE, UNROLL)
 
 
 @triton.jit
-def _halves(pair):
-    """(2 LINES,) -> (LINES,) of the first element, and of the second."""
-    return tl.split(tl.permute(tl.reshape(pair, (2, pair.shape[0] // 2)), (1, 0)))
+def _spread(line, SPLIT: tl.constexpr):
+    """(LINES,) of one element -> (SPLIT, LINES / SPLIT, 1)."""
+    return tl.reshape(line, (SPLIT, line.shape[0] // SPLIT))[:, :, None]
 
 
-# Not knowing that states are aligned, Triton gives a thread one channel and all of its states, not
-# four channels and a quarter of their states: a sum over states needs no other thread.
+# Not knowing that states are aligned, Triton gives a thread one channel and LINES / SPLIT of its
+# states, not four channels and a quarter of those: a sum over states needs few other threads.
 @triton.jit(do_not_specialize_on_alignment=["A_ptr", "start_ptr", "marks_ptr", "last_ptr"])
 def _scan_kernel(
     x_ptr, dt_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, start_ptr, y_ptr, marks_ptr, last_ptr,
     leak_ptr, length, chunk, channels: tl.constexpr, N: tl.constexpr,
     OUTPUT: tl.constexpr, KEEP: tl.constexpr, GATE: tl.constexpr, STATE: tl.constexpr,
-    TINY: tl.constexpr, MARK: tl.constexpr, UNROLL: tl.constexpr, LINES: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TINY: tl.constexpr, MARK: tl.constexpr, UNROLL: tl.constexpr, STAGES: tl.constexpr,
+    SPLIT: tl.constexpr, LINES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One chunk of a block of channels: its last state, with OUTPUT y, and with KEEP the marks.
 
     `leak_ptr` is memory, as a number would arrive in float32, too coarse for double states.  What
-    UNROLL elements need is read while those before are computed.
+    UNROLL elements need is copied into shared memory while those before are computed.
     """
     tl.static_assert(MARK % UNROLL == 0)
-    row, part = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    blocks: tl.constexpr = (channels + BLOCK - 1) // BLOCK
+    row, part = (tl.program_id(0) // blocks).to(tl.int64), tl.program_id(1)
+    d = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
     n = tl.arange(0, LINES)
-    tile = n[:, None] * channels + d[None, :]
-    inside = (n[:, None] < N) & (d[None, :] < channels)
+    state, channel = _spread(n, SPLIT), d[None, None, :]
+    tile, inside = state * channels + channel, (state < N) & (channel < channels)
     A, leak = tl.load(A_ptr + tile, mask=inside, other=0), tl.load(leak_ptr)
     edge = (row * tl.cdiv(length, chunk) + part) * N * channels
-    h = tl.zeros((LINES, BLOCK), STATE)
+    h = tl.zeros((SPLIT, LINES // SPLIT, BLOCK), STATE)
     if OUTPUT:
         h = tl.load(start_ptr + edge + tile, mask=inside, other=0)
-    D = _load(D_ptr, d, d < channels, STATE)
+    D = tl.load(D_ptr + d, mask=d < channels, other=0).to(STATE)
     end = min(part * chunk + chunk, length)
-    next_lanes, next_pairs = _read(
-        x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, row * length + part * chunk, end - part * chunk,
-        d, channels, N, OUTPUT, GATE, STATE, UNROLL, LINES,
-    )  # fmt: skip
-    for first in range(part * chunk, end, UNROLL):
+    for first in tl.range(part * chunk, end, UNROLL, num_stages=STAGES):
         if KEEP and first % MARK == 0:
             h = flushed(h, TINY)
             mark = row * tl.cdiv(length, MARK) + first // MARK
             tl.store(marks_ptr + mark * N * channels + tile, h, mask=inside)
-        at = row * length + first
-        lanes, pairs = next_lanes, next_pairs
-        next_lanes, next_pairs = _read(
-            x_ptr, dt_ptr, B_ptr, C_ptr, z_ptr, at + UNROLL, end - first - UNROLL,
-            d, channels, N, OUTPUT, GATE, STATE, UNROLL, LINES,
-        )  # fmt: skip
+        at, left = row * length + first, end - first
+        x = _read(x_ptr, at, left, d, channels, STATE, UNROLL)
+        dt = _read(dt_ptr, at, left, d, channels, STATE, UNROLL)
+        B = _read(B_ptr, at, left, n, N, STATE, UNROLL)
+        if OUTPUT:
+            C = _read(C_ptr, at, left, n, N, STATE, UNROLL)
+            if GATE:
+                z = _read(z_ptr, at, left, d, channels, STATE, UNROLL)
         for i in tl.static_range(UNROLL):
-            x, dt, z = lanes[i]
-            B, C = _halves(pairs[i // 2][0])[i % 2], _halves(pairs[i // 2][1])[i % 2]
-            loss = tl.where(first + i < end, leak, 0)  # behind the end nothing moves: dt is 0
-            h = _power(dt[None, :] * A - loss, STATE) * h + (dt * x)[None, :] * B[:, None]
+            loss = tl.where(i < left, leak, 0)  # behind the end nothing moves: dt is 0
+            h = _power(dt[i][None, None, :] * A - loss, STATE) * h
+            h += (dt[i] * x[i])[None, None, :] * _spread(B[i], SPLIT)
             if OUTPUT:
-                y = tl.sum(h * C[:, None], axis=0) + D * x
+                y = tl.sum(tl.sum(h * _spread(C[i], SPLIT), axis=1), axis=0) + D * x[i]
                 if GATE:
-                    y *= z * _open(z, STATE)
-                live = (d < channels) & (first + i < end)
+                    y *= z[i] * _open(z[i], STATE)
+                live = (d < channels) & (i < left)
                 tl.store(y_ptr + at * channels + (i * channels + d), y, mask=live)
     tl.store(last_ptr + edge + tile, flushed(h, TINY), mask=inside)
 
@@ -261,26 +260,29 @@ def selective_scan_triton(
     and the marks are at least float32 inside.
     """
     batch, length, channels = x.shape
-    N, blocks = A.shape[1], triton.cdiv(channels, FORWARD_BLOCK)
-    x, dt, B, C, D = (t.contiguous() for t in (x, dt, B, C, D))
+    N, split = A.shape[1], _split(A.shape[1], batch, channels)
+    block = LANES // split
+    blocks = triton.cdiv(channels, block)
+    x, dt, D = (t.contiguous() for t in (x, dt, D))
     z = None if z is None else z.contiguous()
     rate, start = _lines(A) * LOG2_E, _lines(h0)
+    B, C = (t.to(rate.dtype).contiguous() for t in (B, C))  # once, not in every thread
     bits = rate.new_full((1,), leak * LOG2_E)
-    chunk = chunk_length(length, batch * blocks)
+    chunk = chunk_length(length, 2 * batch * blocks)
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
     marks = rate.new_empty(batch, triton.cdiv(length, mark) if keep else 0, N, channels)
-    sizes = _sizes(rate, FORWARD_BLOCK, 512)
-    if N <= 128 and rate.dtype == torch.float32:  # beyond, a thread has more states or larger ones
-        sizes["maxnreg"] = REGISTERS
+    sizes = {"STATE": state_type(rate), "LINES": triton.next_power_of_2(N), "BLOCK": block}
+    if sizes["LINES"] <= split * STATES and rate.dtype == torch.float32:
+        sizes["maxnreg"] = REGISTERS  # beyond, a thread has more states or larger ones
 
     def run(first: int, starts: Tensor, *, output: bool) -> None:
         """The first chunks of every row."""
-        _scan_kernel[batch, first, blocks](
+        _scan_kernel[batch * blocks, first](
             x, dt, rate, B, C, D, z, starts, y, marks, last, bits,
             length, chunk, channels, N,
             OUTPUT=output, KEEP=output and keep, GATE=z is not None, TINY=TINY, MARK=mark,
-            UNROLL=UNROLL, **sizes,
+            UNROLL=UNROLL, STAGES=STAGES, SPLIT=split, num_warps=1, **sizes,
         )  # fmt: skip
 
     starts = start[:, None]
@@ -332,6 +334,15 @@ def selective_scan_backward_triton(
         dx, ddt, _columns(dA.sum(dim=(0, 1)), A), dB.sum(dim=0).to(B.dtype),
         dC.sum(dim=0).to(C.dtype), dD.sum(dim=(0, 1)).to(D.dtype), dz, _columns(dh0[:, 0], dh),
     )  # fmt: skip
+
+
+def _split(N: int, batch: int, channels: int) -> int:
+    """Threads of a warp that share the states of a channel: two at least where rows are few."""
+    lines = triton.next_power_of_2(N)
+    split = min(LANES, max(1, lines // STATES))
+    if batch * triton.cdiv(channels, LANES // split) < PROGRAMS:
+        split *= 2
+    return min(LANES, lines, split)
 
 
 def _sizes(A: Tensor, block: int, states: int) -> dict[str, object]:
