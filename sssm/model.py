@@ -100,8 +100,8 @@ class KeywordModel(StreamingLayer[ModelState]):
 
         `bandwidth_hz` is that of `Filterbank.forward`.
         """
+        frames, front = self.front(x, None if state is None else state.front, bandwidth_hz)
         state = self.init_state(x.shape[0]) if state is None else state
-        frames, front = self.front(x, state.front, bandwidth_hz)
         if frames.shape[1] == 0:
             nothing = frames.new_zeros(x.shape[0], 0, self.head.out_features)
             features = frames.new_zeros(x.shape[0], 0, self.head.in_features)

@@ -178,6 +178,10 @@ def draw(name: str, result: dict[str, Any], device: str, out: Path) -> None:
         for row in result[op]
         for plain in ("", ", plain PyTorch")
     }
+    for row in result["selective_scan"]:
+        if "ours_as_graph" in row:
+            label = f"selective_scan, {row['length']:,}, as a graph"
+            values[label] = milliseconds(row["ours_as_graph"])
     bars(name, "Kernels beside plain PyTorch", values, unit=UNIT[device], out=out)
 
 

@@ -97,13 +97,13 @@ def test_no_rows_are_no_work():
     ("device", "batch", "length", "modes", "recurs"),
     [
         ("cuda", 256, 200, 8, True),
-        ("cuda", 1, 3_999, 32, True),
-        ("cuda", 256, 200, 33, False),
-        ("cuda", 1, 4_000, 8, False),
+        ("cuda", 1, 1024, 64, True),
+        ("cuda", 256, 1025, 64, False),
+        ("cuda", 1, 16_000, 8, False),
         ("mps", 256, 200, 8, False),
     ],
 )
-def test_a_gpu_takes_few_modes_of_short_sequences(device, batch, length, modes, recurs):
+def test_a_gpu_recurs_where_modes_and_elements_are_few(device, batch, length, modes, recurs):
     assert operator._recurs(device, batch, length, modes) == recurs
 
 

@@ -22,12 +22,12 @@ With fewer modes, elements or rows its transforms and tables cost more than they
 at 16 modes, 1.1 (forward) and 1.4 times (with backward) as fast at 64.
 """
 
-FEW_MODES, SHORT = 32, 4_000
-"""Most modes, and the length below which, a GPU takes the recurrence.
+RECURRED = 1 << 16
+"""Modes times elements up to which a GPU takes the recurrence: `tests/bench/s4d.py`.
 
-It is one launch in which time passes element by element, the convolution many over all elements: a
-training step of the keyword model waits for launches, and takes less than half (training/LOG.md).
-Where the border lies for long sequences and few rows was not measured.
+It is one launch in which time passes element by element, the convolution many over all elements.  A
+training step with it takes a fifth of the convolution's at 8 modes and 200 elements, about as long
+at 16 and 4,000 or 64 and 1,000, and five times as long at 64 and 4,000.
 """
 
 
@@ -156,5 +156,5 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
 def _recurs(device: str, batch: int, length: int, modes: int) -> bool:
     """Whether the recurrence is the better choice, not the convolution."""
     if device == "cuda":
-        return modes <= FEW_MODES and length < SHORT
+        return modes * length <= RECURRED
     return device == "cpu" and (batch == 1 or modes < MANY_MODES or length < LONG)
