@@ -1,7 +1,8 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program holds the states of some channels in registers, N lines of them, and walks over time,
-reading some elements ahead.  Decays are powers of two, which is what the hardware has.
+A program is a warp that holds the states of some channels in registers, some threads sharing a
+channel, and walks over time, while what the next elements need is copied into shared memory.
+Decays are powers of two, which is what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
@@ -63,15 +64,15 @@ def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
     """(UNROLL, width) -> UNROLL times (width,), a power of two."""
     width: tl.constexpr = tile.shape[1]
     if UNROLL == 1:
-        rows = (tl.reshape(tile, (width,)).to(STATE),)
-    else:
+        return (tl.reshape(tile, (width,)).to(STATE),)
+    else:  # without it Triton would compile what follows for one row too
         pairs = tl.permute(tl.reshape(tile, (UNROLL // 2, 2, width)), (0, 2, 1))
         even, odd = tl.split(pairs)
         evens, odds = _rows(even, STATE, UNROLL // 2), _rows(odd, STATE, UNROLL // 2)
         rows = ()
         for i in tl.static_range(UNROLL // 2):
             rows += (evens[i], odds[i])  # type: ignore[assignment]
-    return rows
+        return rows
 
 
 @triton.jit
