@@ -4,8 +4,8 @@
 
 A launch is caught, compiled with the types and alignments of its operands, and not run; operands of
 real sizes are on the meta device and take no memory.  One JSON line a kernel: what it was launched
-for, compute capability, warps, registers a thread, bytes spilled (0 is right), copies that run
-ahead of the loop, and the arguments that are passed as a float32.
+for, compute capability, warps, registers a thread, bytes spilled (0 is right), bytes of shared
+memory, copies that run ahead of the loop, and the arguments that are passed as a float32.
 Not under TRITON_INTERPRET, so in a process of its own.
 """
 
@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import triton.backends.nvidia
@@ -58,13 +59,21 @@ def operand(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
+def selective_operands(dtype: torch.dtype, N: int, *, gate: bool, batch: int = 8) -> list[Any]:
+    x, B = operand(batch, 1000, 192, dtype=dtype), operand(batch, 1000, N, dtype=dtype)
+    return [x, x, operand(192, N), B, B, operand(192), x if gate else None, operand(batch, 192, N)]
+
+
+def selective_forward(*inputs: Any) -> Tensor:
+    """The marks."""
+    selective_scan_triton(*inputs, 0.01, 16, False)
+    return selective_scan_triton(*inputs, 0.01, 16, True)[2]
+
+
 def selective(dtype: torch.dtype, N: int, *, gate: bool) -> None:
-    x, B, A = operand(8, 1000, 192, dtype=dtype), operand(8, 1000, N, dtype=dtype), operand(192, N)
-    D, z = operand(192), x if gate else None
-    h0 = operand(8, 192, N)
-    selective_scan_triton(x, x, A, B, B, D, z, h0, 0.01, 16, False)
-    y, h, marks = selective_scan_triton(x, x, A, B, B, D, z, h0, 0.01, 16, True)
-    selective_scan_backward_triton(x, x, A, B, B, D, z, 0.01, 16, marks, y, h)
+    *inputs, h0 = selective_operands(dtype, N, gate=gate)
+    marks = selective_forward(*inputs, h0)
+    selective_scan_backward_triton(*inputs, 0.01, 16, marks, inputs[0], h0)
 
 
 def diagonal(dtype: torch.dtype, N: int) -> None:
@@ -108,10 +117,16 @@ def state_update() -> None:
     state_update_backward_triton(x, x, A, B, B, D, x, h, 0.01, y, h)
 
 
-LAUNCHES: dict[str, Callable[[], None]] = {
+LAUNCHES: dict[str, Callable[[], object]] = {
     "selective_scan float32, gate": lambda: selective(torch.float32, 16, gate=True),
     "selective_scan bfloat16, gate": lambda: selective(torch.bfloat16, 16, gate=True),
     "selective_scan float32, N = 64": lambda: selective(torch.float32, 64, gate=False),
+    "selective_scan float32, gate, many rows": lambda: selective_forward(
+        *selective_operands(torch.float32, 16, gate=True, batch=256)
+    ),
+    "selective_scan float32, N = 1000": lambda: selective_forward(
+        *selective_operands(torch.float32, 1000, gate=True)
+    ),
     "diagonal_ssm float32, N = 8": lambda: diagonal(torch.float32, 8),
     "diagonal_ssm float32, N = 1": lambda: diagonal(torch.float32, 1),
     "diagonal_ssm float32, N = 32": lambda: diagonal(torch.float32, 32),
@@ -164,6 +179,7 @@ def rows(capability: int) -> Iterator[dict[str, object]]:
                     "sm": capability,
                     "warps": kernel.metadata.num_warps,
                     **usage(kernel.asm["cubin"]),
+                    "shared": kernel.metadata.shared,
                     "copies_ahead": kernel.asm["ptx"].count("cp.async.c"),
                     "floats": [k for k, v in kernel.src.signature.items() if v == "fp32"],
                 }

@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CAPABILITIES = {80, 90}
 
+SHARED_BYTES = {80: 163 << 10, 90: 227 << 10}
+"""Of a program, at most; with more a launch fails."""
+
 FEW_BYTES = 32
 """What a thread of a backward kernel may keep in memory: a few of its 168 or more registers."""
 
@@ -40,6 +43,10 @@ def test_registers_and_spills(rows, capsys):
     assert {row["sm"] for row in rows} == CAPABILITIES
     for row in rows:
         assert row["spilled"] <= (FEW_BYTES if "_backward_" in row["kernel"] else 0), row
+
+
+def test_shared_memory_is_enough(rows):
+    assert not [row for row in rows if row["shared"] > SHARED_BYTES[row["sm"]]]
 
 
 def kernels(path: Path) -> set[str]:

@@ -59,7 +59,8 @@ def test_chunks_carry_their_state(length):
 
 
 @pytest.mark.parametrize(
-    ("channels", "N"), [(1, 2), (BLOCK - 1, 2), (BLOCK, 1), (BLOCK + 1, 5), (2, 16), (3, 33)]
+    ("channels", "N"),
+    [(1, 2), (BLOCK - 1, 2), (BLOCK, 1), (BLOCK + 1, 5), (2, 16), (3, 33), (1, 600)],
 )
 def test_any_number_of_channels_and_states(channels, N):
     assert_kernel(forward, backward, reference, operands(3, 2, channels, N))

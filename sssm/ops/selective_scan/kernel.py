@@ -38,6 +38,10 @@ UNROLL, STAGES = 8, 4
 """Elements that the forward reads at once, a power of two; and how many such reads are on their way
 or being computed, of which the last is issued when the first is done with."""
 
+READ_BYTES = 1 << 12
+"""Of B, or of C, in one such read at most: with many states it has fewer elements, as a warp has
+STAGES - 1 reads of both in shared memory, of which there is little, and one in registers."""
+
 STATES, REGISTERS = 16, 168
 """Of a thread of the forward, at most: as many warps as hide each other's waiting."""
 
@@ -273,8 +277,10 @@ def selective_scan_triton(
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
     marks = rate.new_empty(batch, triton.cdiv(length, mark) if keep else 0, N, channels)
-    sizes = {"STATE": state_type(rate), "LINES": triton.next_power_of_2(N), "BLOCK": block}
-    if sizes["LINES"] <= split * STATES and rate.dtype == torch.float32:
+    lines = triton.next_power_of_2(N)
+    unroll = max(1, min(UNROLL, READ_BYTES // (lines * rate.itemsize)))
+    sizes = {"STATE": state_type(rate), "LINES": lines, "SPLIT": split, "BLOCK": block}
+    if lines <= split * STATES and rate.dtype == torch.float32:
         sizes["maxnreg"] = REGISTERS  # beyond, a thread has more states or larger ones
 
     def run(first: int, starts: Tensor, *, output: bool) -> None:
@@ -283,7 +289,7 @@ def selective_scan_triton(
             x, dt, rate, B, C, D, z, starts, y, marks, last, bits,
             length, chunk, channels, N,
             OUTPUT=output, KEEP=output and keep, GATE=z is not None, TINY=TINY, MARK=mark,
-            UNROLL=UNROLL, STAGES=STAGES, SPLIT=split, num_warps=1, **sizes,
+            UNROLL=unroll, STAGES=STAGES, num_warps=1, **sizes,
         )  # fmt: skip
 
     starts = start[:, None]
