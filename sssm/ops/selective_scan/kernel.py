@@ -73,7 +73,7 @@ def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
         pairs = tl.permute(tl.reshape(tile, (UNROLL // 2, 2, width)), (0, 2, 1))
         even, odd = tl.split(pairs)
         evens, odds = _rows(even, STATE, UNROLL // 2), _rows(odd, STATE, UNROLL // 2)
-        rows = ()
+        rows = ()  # type: ignore[assignment]
         for i in tl.static_range(UNROLL // 2):
             rows += (evens[i], odds[i])  # type: ignore[assignment]
         return rows
