@@ -121,6 +121,7 @@ LAUNCHES: dict[str, Callable[[], object]] = {
     "selective_scan float32, gate": lambda: selective(torch.float32, 16, gate=True),
     "selective_scan bfloat16, gate": lambda: selective(torch.bfloat16, 16, gate=True),
     "selective_scan float32, N = 64": lambda: selective(torch.float32, 64, gate=False),
+    "selective_scan float32, N = 256": lambda: selective(torch.float32, 256, gate=True),
     "selective_scan float32, gate, many rows": lambda: selective_forward(
         *selective_operands(torch.float32, 16, gate=True, batch=256)
     ),

@@ -48,6 +48,9 @@ STATES, REGISTERS = 16, 168
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
 
+AHEAD_BYTES = 80 << 10
+"""Of states that the backward copies ahead, at most: it has to fit into shared memory."""
+
 LOG2_E = 1 / math.log(2)
 
 
@@ -320,7 +323,7 @@ def selective_scan_backward_triton(
         last = rate.new_empty(batch, chunks, N, channels)
         _adjoint_summary_kernel[batch, chunks - 1, blocks](
             dt, rate, C, z, dy, last, bits, length, channels, N, chunk,
-            GATE=z is not None, PREFETCH=PREFETCH, **_sizes(rate, BLOCK, 256),
+            GATE=z is not None, **_sizes(rate),
         )  # fmt: skip
         decay = _decays(dt, rate, bits, chunk)
         starts = _carried(decay.flip(1), last.flip(1), end).flip(1)
@@ -335,7 +338,7 @@ def selective_scan_backward_triton(
         _backward_kernel[batch, chunks, blocks](
             x, dt, rate, B, C, D, z, marks, dy, starts, scratch,
             dx, ddt, dA, dB, dC, dD, dz, dh0, bits, length, channels, N, chunk,
-            GATE=z is not None, MARK=mark, PREFETCH=PREFETCH, **_sizes(rate, BLOCK, 256),
+            GATE=z is not None, MARK=mark, **_sizes(rate),
         )  # fmt: skip
     return (
         dx, ddt, _columns(dA.sum(dim=(0, 1)), A), dB.sum(dim=0).to(B.dtype),
@@ -352,11 +355,15 @@ def _split(N: int, batch: int, channels: int) -> int:
     return min(LANES, lines, split)
 
 
-def _sizes(A: Tensor, block: int, states: int) -> dict[str, object]:
-    """Tile of a program and its warps: `states` of them a warp, in up to eight warps."""
-    lines = triton.next_power_of_2(A.shape[0])
-    warps = min(8, max(1, lines * block // states))
-    return {"STATE": state_type(A), "LINES": lines, "BLOCK": block, "num_warps": warps}
+def _sizes(rate: Tensor) -> dict[str, object]:
+    """Of the backward: tile, stages of its loops, and warps, of 256 states each in up to eight."""
+    lines = triton.next_power_of_2(rate.shape[0])
+    states = lines * BLOCK
+    ahead = AHEAD_BYTES // (2 * states * rate.itemsize)  # those before and after an element
+    return {
+        "STATE": state_type(rate), "LINES": lines, "BLOCK": BLOCK,
+        "PREFETCH": min(PREFETCH, 1 + ahead), "num_warps": min(8, max(1, states // 256)),
+    }  # fmt: skip
 
 
 def _lines(m: Tensor) -> Tensor:
