@@ -131,6 +131,7 @@ LAUNCHES: dict[str, Callable[[], object]] = {
     "diagonal_ssm float32, N = 8": lambda: diagonal(torch.float32, 8),
     "diagonal_ssm float32, N = 1": lambda: diagonal(torch.float32, 1),
     "diagonal_ssm float32, N = 32": lambda: diagonal(torch.float32, 32),
+    "diagonal_ssm float32, N = 64": lambda: diagonal(torch.float32, 64),
     "diagonal_ssm float64, N = 32": lambda: diagonal(torch.float64, 32),
     "linear_scan float32": lambda: linear(torch.float32),
     "linear_scan complex64": lambda: linear(torch.complex64),

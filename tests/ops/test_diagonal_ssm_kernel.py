@@ -94,17 +94,21 @@ def test_no_rows_are_no_work():
 
 
 @pytest.mark.parametrize(
-    ("device", "batch", "length", "modes", "recurs"),
+    ("device", "batch", "length", "modes", "dtype", "recurs"),
     [
-        ("cuda", 256, 200, 8, True),
-        ("cuda", 1, 1024, 64, True),
-        ("cuda", 256, 1025, 64, False),
-        ("cuda", 1, 16_000, 8, False),
-        ("mps", 256, 200, 8, False),
+        ("cuda", 256, 200, 8, torch.complex64, True),
+        ("cuda", 1, 1024, 64, torch.complex64, True),
+        ("cuda", 256, 1025, 64, torch.complex64, False),
+        ("cuda", 1, 16_000, 8, torch.complex64, False),
+        ("cuda", 1, 1, 65, torch.complex64, False),
+        ("cuda", 1, 2048, 32, torch.complex128, True),
+        ("cuda", 1, 1, 33, torch.complex128, False),
+        ("mps", 256, 200, 8, torch.complex64, False),
     ],
 )
-def test_a_gpu_recurs_where_modes_and_elements_are_few(device, batch, length, modes, recurs):
-    assert operator._recurs(device, batch, length, modes) == recurs
+def test_a_gpu_recurs_where_modes_and_elements_are_few(device, batch, length, modes, dtype, recurs):
+    dA = torch.empty(2, modes, dtype=dtype)
+    assert operator._recurs(device, batch, length, dA) == recurs
 
 
 @pytest.mark.gpu

@@ -26,8 +26,14 @@ RECURRED = 1 << 16
 """Modes times elements up to which a GPU takes the recurrence: `tests/bench/s4d.py`.
 
 It is one launch in which time passes element by element, the convolution many over all elements.  A
-training step with it takes a fifth of the convolution's at 8 modes and 200 elements, about as long
-at 16 and 4,000 or 64 and 1,000, and five times as long at 64 and 4,000.
+training step with it takes a fifth of the convolution's at 8 modes and 200 elements, 1.1 times as
+long at 16 and 4,000, 1.3 times at 64 and 1,000, and five times at 64 and 4,000.  Fewer than eight
+modes were not measured.
+"""
+
+MODE_BYTES = 512
+"""Of the modes of a channel, up to which a GPU takes the recurrence: 64 in complex64, half as many
+in complex128.  With more, its gradients do not fit into registers and shared memory.
 """
 
 
@@ -143,7 +149,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
     if x.shape[1] == 0:
         return unheard(x, dA, B, C), h0.clone()
-    recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA.shape[1])
+    recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA)
     if recurs and x.device.type == "cuda":
         return _scan(x, dA, B, C, h0)
     form = _scan if recurs else parallel.diagonal_ssm_parallel
@@ -153,8 +159,9 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     return y.to(x.dtype), h
 
 
-def _recurs(device: str, batch: int, length: int, modes: int) -> bool:
+def _recurs(device: str, batch: int, length: int, dA: Tensor) -> bool:
     """Whether the recurrence is the better choice, not the convolution."""
+    modes = dA.shape[1]
     if device == "cuda":
-        return modes * length <= RECURRED
+        return modes * length <= RECURRED and modes * dA.itemsize <= MODE_BYTES
     return device == "cpu" and (batch == 1 or modes < MANY_MODES or length < LONG)
