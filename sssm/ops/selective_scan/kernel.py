@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program is a warp that holds the states of some channels in registers, some threads sharing a
-channel, and walks over time, while what the next elements need is copied into shared memory.
-Decays are powers of two, which is what the hardware has.
+A program holds the states of some channels in registers, N lines of them, and walks over time,
+reading some elements ahead.  In the forward it is one warp, and a channel's states are those of one
+thread, or of a few.  Decays are powers of two, which is what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
@@ -43,7 +43,8 @@ READ_BYTES = 1 << 12
 STAGES - 1 reads of both in shared memory, of which there is little, and one in registers."""
 
 STATES, REGISTERS = 16, 168
-"""Of a thread of the forward, at most: as many warps as hide each other's waiting."""
+"""Of a thread of the forward, at most, so that there is room for as many warps as hide each other's
+waiting."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
@@ -68,7 +69,7 @@ def _open(z, STATE: tl.constexpr):
 
 @triton.jit
 def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
-    """(UNROLL, width) -> UNROLL times (width,), a power of two."""
+    """(UNROLL, width) -> UNROLL times (width,) in STATE; UNROLL is a power of two."""
     width: tl.constexpr = tile.shape[1]
     if UNROLL == 1:
         return (tl.reshape(tile, (width,)).to(STATE),)
@@ -84,7 +85,10 @@ def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
 
 @triton.jit
 def _read(ptr, at, left, lane, width: tl.constexpr, STATE: tl.constexpr, UNROLL: tl.constexpr):
-    """Lanes of UNROLL elements from element `at` on, zeros for those after the `left` first."""
+    """UNROLL times those of `width` numbers an element that are at `lane`, from element `at` on.
+
+    Zeros for the elements after the `left` first, and for lanes that are not there.
+    """
     i, lane = tl.arange(0, UNROLL)[:, None], lane[None, :]
     inside = (i < left) & (lane < width)
     tile = tl.load(ptr + at * width + (i * width + lane), mask=inside, other=0)
@@ -276,6 +280,7 @@ def selective_scan_triton(
     rate, start = _lines(A) * LOG2_E, _lines(h0)
     B, C = (t.to(rate.dtype).contiguous() for t in (B, C))  # once, not in every thread
     bits = rate.new_full((1,), leak * LOG2_E)
+    # As if they were twice as many: cut, the length costs almost twice as many exponentials.
     chunk = chunk_length(length, 2 * batch * blocks)
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
@@ -347,7 +352,7 @@ def selective_scan_backward_triton(
 
 
 def _split(N: int, batch: int, channels: int) -> int:
-    """Threads of a warp that share the states of a channel: two at least where rows are few."""
+    """Threads of a warp that share the states of a channel: twice as many where rows are few."""
     lines = triton.next_power_of_2(N)
     split = min(LANES, max(1, lines // STATES))
     if batch * triton.cdiv(channels, LANES // split) < PROGRAMS:
