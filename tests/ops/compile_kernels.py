@@ -76,6 +76,10 @@ def selective(dtype: torch.dtype, N: int, *, gate: bool) -> None:
     selective_scan_backward_triton(*inputs, 0.01, 16, marks, inputs[0], h0)
 
 
+def many_rows(N: int) -> None:
+    selective_forward(*selective_operands(torch.float32, N, gate=True, batch=256))
+
+
 def diagonal(dtype: torch.dtype, N: int) -> None:
     x, A = operand(256, 200, 128, dtype=dtype), operand(128, N, dtype=dtype.to_complex())
     y, h = diagonal_ssm_triton(x, A, A, A, operand(256, 128, N, dtype=A.dtype))
@@ -122,9 +126,9 @@ LAUNCHES: dict[str, Callable[[], object]] = {
     "selective_scan bfloat16, gate": lambda: selective(torch.bfloat16, 16, gate=True),
     "selective_scan float32, N = 64": lambda: selective(torch.float32, 64, gate=False),
     "selective_scan float32, N = 256": lambda: selective(torch.float32, 256, gate=True),
-    "selective_scan float32, gate, many rows": lambda: selective_forward(
-        *selective_operands(torch.float32, 16, gate=True, batch=256)
-    ),
+    "selective_scan float32, gate, many rows": lambda: many_rows(16),
+    "selective_scan float32, N = 32, many rows": lambda: many_rows(32),
+    "selective_scan float32, N = 64, many rows": lambda: many_rows(64),
     "selective_scan float32, N = 1000": lambda: selective_forward(
         *selective_operands(torch.float32, 1000, gate=True)
     ),

@@ -1,8 +1,8 @@
 """Triton kernels of the selective scan: discretization, scan, projection, skip, gate in one pass.
 
-A program holds the states of some channels in registers, N lines of them, and walks over time,
-reading some elements ahead.  In the forward it is one warp, and a channel's states are those of one
-thread, or of a few.  Decays are powers of two, which is what the hardware has.
+A program holds the states of some channels in registers and walks over time, while what the next
+elements need is copied into shared memory.  In the forward it is one warp, and a channel's states
+are those of one thread, or of a few.  Decays are powers of two, which is what the hardware has.
 
 Where rows and channels are too few to fill a GPU the length is cut into chunks, in three phases:
 each chunk's last state from zero, a linear scan that carries states over the chunks, and all chunks
@@ -43,8 +43,8 @@ READ_BYTES = 1 << 12
 STAGES - 1 reads of both in shared memory, of which there is little, and one in registers."""
 
 STATES, REGISTERS = 16, 168
-"""Of a thread of the forward, at most, so that there is room for as many warps as hide each other's
-waiting."""
+"""Of a thread of the forward: states at most, unless a warp is too few; registers at most where a
+channel has no more states than that, so that many warps hide each other's waiting."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
@@ -77,7 +77,7 @@ def _rows(tile, STATE: tl.constexpr, UNROLL: tl.constexpr):
         pairs = tl.permute(tl.reshape(tile, (UNROLL // 2, 2, width)), (0, 2, 1))
         even, odd = tl.split(pairs)
         evens, odds = _rows(even, STATE, UNROLL // 2), _rows(odd, STATE, UNROLL // 2)
-        rows = ()  # type: ignore[assignment]
+        rows = ()
         for i in tl.static_range(UNROLL // 2):
             rows += (evens[i], odds[i])  # type: ignore[assignment]
         return rows
@@ -288,8 +288,8 @@ def selective_scan_triton(
     lines = triton.next_power_of_2(N)
     unroll = max(1, min(UNROLL, READ_BYTES // (lines * rate.itemsize)))
     sizes = {"STATE": state_type(rate), "LINES": lines, "SPLIT": split, "BLOCK": block}
-    if lines <= split * STATES and rate.dtype == torch.float32:
-        sizes["maxnreg"] = REGISTERS  # beyond, a thread has more states or larger ones
+    if lines <= STATES and rate.dtype == torch.float32:
+        sizes["maxnreg"] = REGISTERS  # beyond, states would be spilled
 
     def run(first: int, starts: Tensor, *, output: bool) -> None:
         """The first chunks of every row."""
