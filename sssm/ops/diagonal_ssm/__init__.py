@@ -22,13 +22,13 @@ With fewer modes, elements or rows its transforms and tables cost more than they
 at 16 modes, 1.1 (forward) and 1.4 times (with backward) as fast at 64.
 """
 
-RECURRED = 1 << 16
-"""Modes times elements up to which a GPU takes the recurrence: `tests/bench/s4d.py`.
+FEWEST_MODES, RECURRED = 8, 1 << 16
+"""Modes, at least so many, times elements up to which a GPU takes the recurrence.
 
 It is one launch in which time passes element by element, the convolution many over all elements.  A
 training step with it takes a fifth of the convolution's at 8 modes and 200 elements, 1.1 times as
-long at 16 and 4,000, 1.3 times at 64 and 1,000, and five times at 64 and 4,000.  Fewer than eight
-modes were not measured.
+long at 16 and 4,000, 1.3 times at 64 and 1,000, and five times at 64 and 4,000: see
+`tests/bench/s4d.py`.  Fewer than eight modes wait for as many elements.
 """
 
 MODE_BYTES = 512
@@ -163,5 +163,6 @@ def _recurs(device: str, batch: int, length: int, dA: Tensor) -> bool:
     """Whether the recurrence is the better choice, not the convolution."""
     modes = dA.shape[1]
     if device == "cuda":
-        return modes * length <= RECURRED and modes * dA.itemsize <= MODE_BYTES
+        numbers = max(modes, FEWEST_MODES) * length
+        return numbers <= RECURRED and modes * dA.itemsize <= MODE_BYTES
     return device == "cpu" and (batch == 1 or modes < MANY_MODES or length < LONG)
