@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sssm.config import ModelConfig
-from sssm.cost import macs_per_s, parameters, state_bytes
+from sssm.cost import cost, macs_per_s, parameters, state_bytes
 from sssm.model import KeywordModel
 
 CONFIG = ModelConfig(labels=("a", "b", "c"), bands=5, channels=7, state_size=2, depth=2)
@@ -33,6 +33,15 @@ def test_macs_are_those_of_the_recurrence():
     at_100_hz = K * 4 + K * H + depth * block + H * 4 + H * classes
     expected = 16_000 * at_16_khz + 400 * at_400_hz + 100 * at_100_hz
     assert macs_per_s(KeywordModel(CONFIG)) == expected == 943_400
+
+
+def test_a_cost_has_each_figure_under_its_name():
+    model = KeywordModel(CONFIG)
+    assert cost(model)._asdict() == {
+        "parameters": parameters(model),
+        "state_bytes": state_bytes(model),
+        "macs_per_s": macs_per_s(model),
+    }
 
 
 def test_parameters_state_and_macs_of_mamba():

@@ -34,6 +34,7 @@ def test_it_is_the_bilinear_rule():
 
     system = bilinear_dplr(Lambda, P, B, C, DT)
     torch.testing.assert_close(pairs(system.dB), dB, rtol=1e-12, atol=1e-12)
+    assert torch.equal(system.C, C)
     h = B + 1j * C  # any state
     stepped = system.poles * h - system.Q * pair_sum(system.R * h)
     expected = (dA @ pairs(h)[..., None])[..., 0]
