@@ -28,7 +28,7 @@ class ClipAnswer:
         self._offset = np.array(offset, np.float64)
         self._waiting = np.zeros((0, len(offset)))  # logits of the unfinished mean
         self._sum = np.full(len(offset), -np.inf)  # log-sum-exp of the means so far
-        self._means = 0
+        self._heard = False
 
     def listen(self, logits: Logits) -> None:
         """More frames, (frames, classes)."""
@@ -37,8 +37,8 @@ class ClipAnswer:
         means = rows[: whole * FRAMES_A_MEAN].reshape(whole, FRAMES_A_MEAN, rows.shape[1])
         for mean in means.mean(axis=1):
             self._sum = np.logaddexp(self._sum, mean)
-        self._means += whole
         self._waiting = rows[whole * FRAMES_A_MEAN :]
+        self._heard |= len(logits) > 0
 
     def scores(self) -> NDArray[np.float64]:
         """(classes,) probabilities for what was heard; an unfinished mean counts as one.
@@ -46,12 +46,12 @@ class ClipAnswer:
         Raises:
             ValueError: no frame was heard.
         """
-        total, means = self._sum, self._means
-        if len(self._waiting):
-            total, means = np.logaddexp(total, self._waiting.mean(axis=0)), means + 1
-        if not means:
+        if not self._heard:
             raise ValueError("a clip has no answer before its first frame of 10 ms")
-        logits = total - np.log(means) + self._offset
+        total = self._sum
+        if len(self._waiting):
+            total = np.logaddexp(total, self._waiting.mean(axis=0))
+        logits = total + self._offset  # how many means there are would shift all labels alike
         exponentials = np.exp(logits - logits.max())
         probabilities: NDArray[np.float64] = exponentials / exponentials.sum()
         return probabilities
