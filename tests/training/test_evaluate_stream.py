@@ -92,6 +92,12 @@ def test_a_word_is_found_from_its_start_until_its_end_and_three_quarters(frame, 
     assert matched.false == ([] if found else [Event("yes", frame)])
 
 
+def test_a_word_that_is_as_long_as_any_is_found_to_its_last():
+    said = [Said("yes", 0, 4 * SECOND + 4_000)]
+    assert match(said, [Event("yes", 500)]).found == {0: 500}
+    assert match(said, [Event("yes", 501)]).found == {}
+
+
 def test_a_word_is_found_once_and_other_words_are_false():
     events = [Event("no", 150), Event("yes", 190), Event("yes", 230), Event("no", 250)]
     matched = match(SAID, events)
@@ -149,6 +155,8 @@ def test_what_was_said_around_an_error_is_told():
     assert around(session, 120) == "i know"
     assert around(session, 400) == ""
     assert around(session, 850) == "?"
+    session.said.append(Said("and", 7 * SECOND, 8 * SECOND))  # heard before the one without times
+    assert around(session, 850) == "and"
 
 
 # Sessions.
