@@ -132,7 +132,8 @@ def vandermonde_backward_triton(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tens
 
 def _tables(dA: Tensor, tiles: int) -> tuple[Tensor, Tensor, Tensor]:
     """dA^k, dA^(32 j) and dA^(1024 i) as real planes, (H, N, powers, 2) each."""
-    counts = (SIDE, 1), (SIDE, SIDE), (tiles, SIDE * SIDE)
-    exponents = (step * torch.arange(count, device=dA.device) for count, step in counts)
-    inner, middle, outer = (real_planes(powers(dA, e).to(dA.dtype)) for e in exponents)
+    side, tile = (torch.arange(count, device=dA.device) for count in (SIDE, tiles))
+    exponents = torch.cat([side, SIDE * side, SIDE * SIDE * tile])
+    tables = powers(dA, exponents).to(dA.dtype)  # all at once: every step of it is a launch
+    inner, middle, outer = map(real_planes, tables.split([SIDE, SIDE, tiles], dim=2))
     return inner, middle, outer
