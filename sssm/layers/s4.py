@@ -34,11 +34,12 @@ from sssm.math.dplr import (
 )
 from sssm.math.krylov import power, squarings
 from sssm.math.nplr import dplr_legs
-from sssm.math.series import multiply, reciprocal
 from sssm.ops.cauchy import cauchy
 from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
 from sssm.ops.long_conv import long_conv
+from sssm.ops.series_product import series_product
+from sssm.ops.series_reciprocal import series_reciprocal
 from sssm.ops.vandermonde import vandermonde
 
 BLOCK_NUMBERS = {"cpu": 1 << 14, "cuda": 1 << 22}
@@ -181,9 +182,9 @@ def _series(
     products = torch.cat([C * dB, C * Q, R * dB, R * Q])
     CB, CQ, RB, RQ = vandermonde(products, poles.repeat(4, 1), length).chunk(4)
     one = torch.ones_like(RQ[:, :1])
-    s_of_r = reciprocal(torch.cat([one, RQ[:, :-1]], dim=1))
-    s_of_x = multiply(s_of_r, F.pad(RB[:, :-1], (1, 0)))
-    K = CB - multiply(CQ, s_of_x)
+    s_of_r = series_reciprocal(torch.cat([one, RQ[:, :-1]], dim=1))
+    s_of_x = series_product(s_of_r, F.pad(RB[:, :-1], (1, 0)))
+    K = CB - series_product(CQ, s_of_x)
     return K.to(dtype), s_of_x.to(dtype), s_of_r, CQ
 
 

@@ -1,0 +1,52 @@
+"""Reciprocal of a power series cut off after L terms, rows of coefficients.
+
+The gradient is that of the result, -1 / a^2, whatever the way to it.
+"""
+
+from torch import Tensor
+
+from sssm.ops.operator import operator
+from sssm.ops.series_product import correlation
+from sssm.ops.series_reciprocal.parallel import series_reciprocal_parallel
+from sssm.ops.series_reciprocal.reference import series_reciprocal_reference
+
+__all__ = ["series_reciprocal", "series_reciprocal_reference"]
+
+
+@operator("series_reciprocal")
+def _reciprocal(a: Tensor) -> Tensor:
+    return series_reciprocal_parallel(a)
+
+
+_reciprocal.register_kernel("cuda", series_reciprocal_parallel)
+_reciprocal.register_fake(lambda a: a.new_empty(a.shape))
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(output)
+
+
+def _backward(ctx, dy: Tensor) -> Tensor:
+    (inverse,) = ctx.saved_tensors
+    return -correlation(correlation(dy, inverse), inverse)
+
+
+_reciprocal.register_autograd(_backward, setup_context=_save)
+
+
+def series_reciprocal(a: Tensor) -> Tensor:
+    """The first L coefficients of 1 / a.
+
+    Args:
+        a: (..., L) real, at least one coefficient, the first not 0.
+
+    Returns:
+        (..., L).
+
+    Raises:
+        ValueError: there is no coefficient.
+    """
+    if a.dim() == 0 or a.shape[-1] == 0:
+        raise ValueError(f"need a (..., L), L at least 1; got {tuple(a.shape)}")
+    inverse: Tensor = _reciprocal(a)
+    return inverse

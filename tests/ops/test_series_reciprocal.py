@@ -1,0 +1,50 @@
+import pytest
+import torch
+from numerics import assert_near
+
+from sssm.ops.series_product import series_product
+from sssm.ops.series_reciprocal import series_reciprocal, series_reciprocal_reference
+
+
+def series(length):
+    """Near 1, so that its reciprocal stays small."""
+    g = torch.Generator().manual_seed(length)
+    falling = 0.1 * torch.randn(3, length, generator=g, dtype=torch.float64)
+    return falling / (1 + torch.arange(length)) + torch.eye(1, length, dtype=torch.float64)
+
+
+def gradient(form, a):
+    a = a.clone().requires_grad_()
+    y = form(a)
+    ways = torch.linspace(1, 2, y.shape[-1], dtype=y.dtype)
+    return torch.autograd.grad((ways * y.square()).sum(), a)[0]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 9, 100])
+def test_it_and_its_gradient_are_those_of_the_definition(length):
+    a = series(length)
+    assert_near(series_reciprocal(a), series_reciprocal_reference(a), 1e-13, "reciprocal")
+    expected = gradient(series_reciprocal_reference, a)
+    assert_near(gradient(series_reciprocal, a), expected, 1e-13, "gradient")
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 16_000])
+def test_times_the_series_it_is_one(length):
+    a = series(length)
+    one = torch.eye(1, length, dtype=torch.float64).expand(3, -1)
+    assert_near(series_product(a, series_reciprocal(a)), one, 1e-13, "one")
+
+
+def test_its_gradient_is_that_of_small_differences():
+    assert torch.autograd.gradcheck(series_reciprocal, series(9).requires_grad_())
+
+
+def test_the_op_is_registered_properly():
+    a = series(9).requires_grad_()
+    torch.library.opcheck(torch.ops.sssm.series_reciprocal.default, (a,))
+
+
+@pytest.mark.parametrize("shape", [(), (3, 0)])
+def test_a_series_has_a_coefficient(shape):
+    with pytest.raises(ValueError, match=r"need a \(\.\.\., L\)"):
+        series_reciprocal(torch.ones(shape))
