@@ -42,7 +42,7 @@ from sssm.ops.series_product import series_product
 from sssm.ops.series_reciprocal import series_reciprocal
 from sssm.ops.vandermonde import vandermonde
 
-BLOCK_NUMBERS = {"cpu": 1 << 14, "cuda": 1 << 22}
+BLOCK_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 22}
 """Coefficients and modes of the channels worked on at a time: what a cache, or a GPU, holds."""
 
 NOISE = 1e-14
