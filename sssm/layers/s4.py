@@ -38,7 +38,6 @@ from sssm.ops.cauchy import cauchy
 from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
 from sssm.ops.long_conv import long_conv
-from sssm.ops.series_product import series_product
 from sssm.ops.series_reciprocal import series_reciprocal
 from sssm.ops.vandermonde import vandermonde
 
@@ -183,9 +182,14 @@ def _series(
     CB, CQ, RB, RQ = vandermonde(products, poles.repeat(4, 1), length).chunk(4)
     one = torch.ones_like(RQ[:, :1])
     s_of_r = series_reciprocal(torch.cat([one, RQ[:, :-1]], dim=1))
-    s_of_x = series_product(s_of_r, F.pad(RB[:, :-1], (1, 0)))
-    K = CB - series_product(CQ, s_of_x)
+    s_of_x = _product(s_of_r, F.pad(RB[:, :-1], (1, 0)))
+    K = CB - _product(CQ, s_of_x)
     return K.to(dtype), s_of_x.to(dtype), s_of_r, CQ
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Of power series (H, L), cut off after L terms: their coefficients' convolution."""
+    return long_conv(a.T[None], b)[0].T
 
 
 def resolved(y: Tensor) -> Tensor:

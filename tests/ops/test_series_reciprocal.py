@@ -2,7 +2,7 @@ import pytest
 import torch
 from numerics import assert_near
 
-from sssm.ops.series_product import series_product
+from sssm.ops.long_conv import long_conv
 from sssm.ops.series_reciprocal import series_reciprocal, series_reciprocal_reference
 
 
@@ -32,7 +32,22 @@ def test_it_and_its_gradient_are_those_of_the_definition(length):
 def test_times_the_series_it_is_one(length):
     a = series(length)
     one = torch.eye(1, length, dtype=torch.float64).expand(3, -1)
-    assert_near(series_product(a, series_reciprocal(a)), one, 1e-13, "one")
+    product = long_conv(a.T[None], series_reciprocal(a))[0].T
+    assert_near(product, one, 1e-13, "one")
+
+
+def test_a_longer_one_has_no_more_to_remember():
+    """Newton's turns are not differentiated."""
+    remembered = []
+    for length in (2, 100):
+        waiting, seen = [series_reciprocal(series(length).requires_grad_()).grad_fn], set()
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                waiting += [before for before, _ in node.next_functions]
+        remembered.append(len(seen))
+    assert remembered[0] == remembered[1]
 
 
 def test_its_gradient_is_that_of_small_differences():

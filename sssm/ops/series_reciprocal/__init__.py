@@ -6,8 +6,7 @@ The gradient is that of the result, -1 / a^2, whatever the way to it.
 from torch import Tensor
 
 from sssm.ops.operator import operator
-from sssm.ops.series_product import correlation
-from sssm.ops.series_reciprocal.parallel import series_reciprocal_parallel
+from sssm.ops.series_reciprocal import parallel
 from sssm.ops.series_reciprocal.reference import series_reciprocal_reference
 
 __all__ = ["series_reciprocal", "series_reciprocal_reference"]
@@ -15,11 +14,18 @@ __all__ = ["series_reciprocal", "series_reciprocal_reference"]
 
 @operator("series_reciprocal")
 def _reciprocal(a: Tensor) -> Tensor:
-    return series_reciprocal_parallel(a)
+    return parallel.series_reciprocal_parallel(a)
 
 
-_reciprocal.register_kernel("cuda", series_reciprocal_parallel)
+@operator("series_reciprocal_backward")
+def _reciprocal_backward(inverse: Tensor, dy: Tensor) -> Tensor:
+    return parallel.series_reciprocal_backward(inverse, dy)
+
+
+_reciprocal.register_kernel("cuda", parallel.series_reciprocal_parallel)
+_reciprocal_backward.register_kernel("cuda", parallel.series_reciprocal_backward)
 _reciprocal.register_fake(lambda a: a.new_empty(a.shape))
+_reciprocal_backward.register_fake(lambda inverse, dy: inverse.new_empty(inverse.shape))
 
 
 def _save(ctx, inputs, output) -> None:
@@ -27,8 +33,7 @@ def _save(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, dy: Tensor) -> Tensor:
-    (inverse,) = ctx.saved_tensors
-    return -correlation(correlation(dy, inverse), inverse)
+    return _reciprocal_backward(*ctx.saved_tensors, dy)
 
 
 _reciprocal.register_autograd(_backward, setup_context=_save)

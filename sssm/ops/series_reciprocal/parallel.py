@@ -18,6 +18,16 @@ def series_reciprocal_parallel(a: Tensor) -> Tensor:
     return inverse
 
 
+def series_reciprocal_backward(inverse: Tensor, dy: Tensor) -> Tensor:
+    """Gradient of a: the adjoint of multiplying by -1 / a, and then by 1 / a."""
+    length = inverse.shape[-1]
+    # conj_physical: a lazy conj() in here gives wrong numbers under torch.compile
+    spectrum = torch.fft.rfft(inverse, 2 * length).conj_physical()
+    for _ in range(2):
+        dy = torch.fft.irfft(torch.fft.rfft(dy, 2 * length) * spectrum, 2 * length)[..., :length]
+    return -dy
+
+
 def _extended(inverse: Tensor, a: Tensor) -> Tensor:
     """1 / a, of which the first half of the coefficients, or one more, is `inverse`.
 
