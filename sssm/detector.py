@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm import talk
+from sssm.evidence import evidence, evidence_of_frame
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.timing import frame_end
 
@@ -194,13 +195,13 @@ class Detector:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(rows, frames, labels) -> what thresholds are compared with, and the talk after it.
 
-        It is (rows, frames, keywords), running means of scores weighed by the talk before them.
+        It is (rows, frames, keywords), running means of `sssm.evidence` given the talk before.
         """
-        weighed, said = scores[:, :, self._columns].astype(np.float64), state.talk
+        said, prior = state.talk, np.ones(scores.shape[:2])
         if self._unknown is not None:
-            unknown = scores[:, :, self._unknown]
-            weighed, said = talk.weighed(weighed, unknown, said, self.caution)
-        smoothed, before = weighed * (1 - self.smoothing), state.smoothed
+            prior, said = talk.prior(scores[:, :, self._unknown], said, self.caution)
+        found = evidence(scores[:, :, self._columns].astype(np.float64), prior)
+        smoothed, before = found * (1 - self.smoothing), state.smoothed
         for t in range(scores.shape[1]):
             before = smoothed[:, t] = smoothed[:, t] + self.smoothing * before
         return smoothed, said
@@ -213,13 +214,13 @@ class Detector:
         """
         limits, releases, of_keywords = self._of_one
         keep, take = self.smoothing, 1 - self.smoothing
-        all_scores, said = scores.tolist(), state.talk
-        weighed = of_keywords(all_scores)
+        all_scores, said, prior = scores.tolist(), state.talk, 1.0
         if self._unknown is not None:
             unknown, before = all_scores[self._unknown], said[0].tolist()
-            weighed, after = talk.weighed_frame(weighed, unknown, before, self.caution)
+            prior, after = talk.prior_of_frame(unknown, before, self.caution)
             said = np.array([after])
-        numbers = zip(state.smoothed[0].tolist(), weighed, strict=True)
+        found = evidence_of_frame(of_keywords(all_scores), prior)
+        numbers = zip(state.smoothed[0].tolist(), found, strict=True)
         smoothed = [keep * before + take * score for before, score in numbers]
         above, since, armed, quiet, frame = state[2:]
         is_low = all(map(le, smoothed, releases))

@@ -90,7 +90,7 @@ class Traces:
         return sorted(self._at(place, keyword, starts) for place, keyword in events)
 
     def fired_alone(self, threshold: float) -> list[Fired]:
-        """Detections of each keyword as if it were the only one, all at one threshold.
+        """Detections of each keyword as if no other could fire, all at one threshold.
 
         Raises:
             ValueError: the threshold is below `lowest`.

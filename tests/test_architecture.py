@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 OURS = ("sssm", "training", "app")
 
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
-LEAVES = ("config", "labels", "reason", "intervals", "whole_file", "talk", "timing", "snapshot")
+LEAVES = (
+    "config", "labels", "reason", "intervals", "whole_file", "talk", "evidence", "timing",
+    "snapshot",
+)  # fmt: skip
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},
     "sssm.math": set(),
@@ -20,7 +23,7 @@ BELOW = {
     "sssm.audio": {"sssm.reason", "sssm.timing"},
     "sssm.hearing": {"sssm.audio"},
     "sssm.resampler": {"sssm.audio"},
-    "sssm.detector": {"sssm.talk", "sssm.labels", "sssm.timing"},
+    "sssm.detector": {"sssm.evidence", "sssm.talk", "sssm.labels", "sssm.timing"},
     "sssm.traces": {"sssm.detector", "sssm.timing"},
     "sssm.calibration": set(),
     "sssm.plots": {"sssm.calibration"},

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from sssm.detector import Detector
-from sssm.talk import KEEP, STAGES, weighed, weighed_frame
+from sssm.evidence import evidence, evidence_of_frame
+from sssm.talk import KEEP, STAGES, prior, prior_of_frame
 
 LABELS = ("yes", "no", "_unknown_")
 SECOND = 100
 
 
-def weighed_by_hand(scores: np.ndarray, unknown: np.ndarray, caution: int) -> list[list[float]]:
-    """Of one row: odds times what is known before, with exponentials instead of a recurrence."""
+def prior_by_hand(unknown: np.ndarray, caution: int) -> list[float]:
+    """Of one row: what is known before each frame, with exponentials instead of a recurrence."""
     rate = -math.log(KEEP)
     found = []
     for t in range(len(unknown)):
@@ -23,43 +24,40 @@ def weighed_by_hand(scores: np.ndarray, unknown: np.ndarray, caution: int) -> li
             if lag >= 0:
                 ways = (lag + 1) * (lag + 2) / 2
                 said += (1 - KEEP) ** 3 * ways * math.exp(-rate * lag) * unknown[t - ago]
-        prior = (1 - 0.99 * said) ** caution
-        odds = [prior * score / (1 - score) for score in scores[t]]
-        found.append([one / (1 + one) for one in odds])
+        found.append((1 - 0.99 * said) ** caution)
     return found
 
 
 @pytest.mark.parametrize("caution", [0, 1, 2, 5])
 def test_it_is_what_its_definition_says(caution):
-    rng = np.random.default_rng(caution)
-    scores, unknown = rng.uniform(0, 0.99, (1, 80, 3)), rng.random((1, 80))
-    got, _ = weighed(scores, unknown, np.zeros((1, STAGES)), caution)
-    np.testing.assert_allclose(got[0], weighed_by_hand(scores[0], unknown[0], caution), rtol=1e-9)
+    unknown = np.random.default_rng(caution).random((1, 80))
+    got, _ = prior(unknown, np.zeros((1, STAGES)), caution)
+    np.testing.assert_allclose(got[0], prior_by_hand(unknown[0], caution), rtol=1e-9)
 
 
 def test_frames_one_by_one_and_rows_together_are_the_same_to_the_last_bit():
-    rng = np.random.default_rng(0)
-    scores, unknown = rng.random((2, 300, 4)), rng.random((2, 300))
+    unknown = np.random.default_rng(0).random((2, 300))
     start = np.zeros((2, STAGES))
-    whole, after = weighed(scores, unknown, start, 2)
-    first, middle = weighed(scores[:, :113], unknown[:, :113], start, 2)
-    second, end = weighed(scores[:, 113:], unknown[:, 113:], middle, 2)
+    whole, after = prior(unknown, start, 2)
+    first, middle = prior(unknown[:, :113], start, 2)
+    second, end = prior(unknown[:, 113:], middle, 2)
     assert np.array_equal(np.concatenate([first, second], axis=1), whole)
     assert np.array_equal(end, after)
     talk = [0.0] * STAGES
     for t in range(300):
-        one, talk = weighed_frame(scores[1, t].tolist(), float(unknown[1, t]), talk, 2)
-        assert one == whole[1, t].tolist()
+        one, talk = prior_of_frame(float(unknown[1, t]), talk, 2)
+        assert one == whole[1, t]
     assert talk == after[1].tolist()
 
 
 def test_nothing_is_ever_impossible_and_always_a_number():
     certain = np.ones((1, 20 * SECOND))
-    talk = weighed(np.zeros((1, 20 * SECOND, 1)), certain, np.zeros((1, STAGES)), 8)[1]
+    known, talk = prior(certain, np.zeros((1, STAGES)), 8)
+    assert known[0, -1] > 0
+    assert prior_of_frame(1.0, talk[0].tolist(), 8)[0] > 0
     for score in (0.0, 1.0):
-        got, _ = weighed(np.full((1, 1, 1), score), certain[:, :1], talk, 8)
-        assert got[0, 0, 0] == score
-        assert weighed_frame([score], 1.0, talk[0].tolist(), 8)[0] == [score]
+        assert evidence(np.full((1, 1, 1), score), known[:, -1:])[0, 0, 0] == score
+        assert evidence_of_frame([score], known[0, -1]) == [score]
 
 
 def said(*parts: tuple[str, float]) -> np.ndarray:
@@ -81,7 +79,7 @@ def test_a_word_of_a_sentence_is_no_command(caution):
     detector = Detector(labels=LABELS, thresholds={"yes": 0.7, "no": 0.7}, caution=caution)
     alone = said(("", 1), ("yes", 0.3), ("", 1))
     after_a_word = said(("", 1), ("_unknown_", 0.3), ("", 0.3), ("yes", 0.3), ("", 1))
-    amid = said(("_unknown_", 2), ("yes", 0.3), ("_unknown_", 1))
+    amid = said(("_unknown_", 3), ("yes", 0.3), ("_unknown_", 1))
     after_silence = said(("_unknown_", 5), ("", 3), ("yes", 0.3), ("", 1))
     assert heard(detector, alone) == heard(detector, after_a_word) == ["yes"]
     assert heard(detector, after_silence) == ["yes"]

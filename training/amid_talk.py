@@ -1,8 +1,7 @@
 """What is known before a word is heard, in training: `sssm.talk` with gradients.
 
 A word of a sentence is no mistake to be learned from any more, and whether `_unknown_` or
-`_silence_` is heard before a word matters.  All keywords are weighed together here, each alone in a
-detector: where two are likely at once, which is rare, that differs.
+`_silence_` is heard before a word matters.
 """
 
 import torch

@@ -37,7 +37,8 @@ if rate != facts["sample_rate_hz"]:
 shapes = {s["input"]: [1 if n == "batch" else n for n in s["shape"]] for s in facts["states"]}
 state = {s["input"]: np.full(shapes[s["input"]], s["fill"], s["dtype"]) for s in facts["states"]}
 detector, limits, quiet = facts["detector"], facts["thresholds"], 0
-at, armed, above = {w: labels.index(w) for w in limits}, set(limits), dict.fromkeys(limits, 0)
+words, armed, above = list(limits), set(limits), dict.fromkeys(limits, 0)
+columns = [labels.index(word) for word in words]
 memory = detector["smoothing"]
 other, talk = np.array(labels) == "_unknown_", np.zeros(3)  # amid talk a word is rarely a command
 for end in range(hop, len(samples) + 1, hop):
@@ -47,13 +48,17 @@ for end in range(hop, len(samples) + 1, hop):
     score = result["scores"][0, 0].astype(np.float64)
     talk = 0.98 * talk + 0.02 * np.array([score @ other, *talk[:2]])
     prior = (1 - 0.99 * talk[2]) ** detector["caution"]
-    smoothed = memory * smoothed + (1 - memory) * prior * score / (prior * score + 1 - score)
-    sure = {word: smoothed[at[word]] / limits[word] for word in limits}
+    total = min(score[columns].sum(), 1)  # that a keyword is said at all
+    found = prior * score[columns]
+    found[found.argmax()] = prior * total  # counts for the likeliest
+    smoothed = memory * smoothed + (1 - memory) * found / (prior * total + 1 - total)
+    score_of = dict(zip(words, smoothed.tolist(), strict=True))
+    sure = {word: score_of[word] / limits[word] for word in limits}
     armed |= {word for word in limits if sure[word] <= detector["release"]}
     above = {word: above[word] + 1 if sure[word] >= 1 else 0 for word in limits}
     ready = [word for word in limits if word in armed and above[word] >= detector["min_frames"]]
     if ready and end > quiet:
         best = max(ready, key=sure.get)
-        print(f"{end / rate:.2f} s  {best}  {smoothed[at[best]]:.2f}")
+        print(f"{end / rate:.2f} s  {best}  {score_of[best]:.2f}")
         armed.discard(best)
         quiet = end + detector["refractory"] * hop

@@ -19,9 +19,9 @@ from page_server import (
 
 from app.events import Heard, events
 from app.page.hearing import Hearing
+from sssm.evidence import evidence
 from sssm.spotter import KeywordSpotter
-from sssm.talk import STAGES
-from sssm.talk import weighed as weighed_scores
+from sssm.talk import STAGES, prior
 from training.word_end import word_span
 
 __all__ = ["playwright"]  # a fixture
@@ -183,12 +183,11 @@ def test_the_page_says_what_a_scan_of_the_same_sound_says(sessions, name, tmp_pa
     scores = spotter.stream(session.rate).push_scores(session.received)
     columns = [spotter.labels.index(word) for word in spotter.keywords]
     unknown = scores[:, spotter.labels.index("_unknown_")]
-    weighed, _ = weighed_scores(
-        scores[None][:, :, columns], unknown[None], np.zeros((1, STAGES)), 2
-    )
+    known, _ = prior(unknown[None], np.zeros((1, STAGES)), 2)
+    said_at_all = evidence(scores[None][:, :, columns], known)
     smoothed, share = np.zeros(len(columns)), spotter.detector.smoothing
     expected = []
-    for frame in weighed[0]:
+    for frame in said_at_all[0]:
         smoothed = share * smoothed + (1 - share) * frame
         expected.append(smoothed)
     drawn = session.timeline

@@ -61,9 +61,13 @@ export class Spotter {
     this.frame += 1;
     let best = null;
     const prior = this.prior(scores);
-    for (const k of this.keywords) {
-      const odds = prior * scores[k.column];
-      k.smoothed = smoothing * k.smoothed + (1 - smoothing) * odds / (odds + 1 - scores[k.column]);
+    const said = this.keywords.map((k) => scores[k.column]);
+    // That a keyword is said at all counts for the likeliest: sssm/evidence.py
+    const total = Math.min(1, said.reduce((sum, score) => sum + score, 0));
+    const likeliest = said.indexOf(Math.max(...said));
+    for (const [n, k] of this.keywords.entries()) {
+      const found = prior * (n === likeliest ? total : said[n]) / (prior * total + 1 - total);
+      k.smoothed = smoothing * k.smoothed + (1 - smoothing) * found;
       k.since = k.smoothed > release * k.threshold ? k.since || this.frame : 0;
       k.above = k.smoothed >= k.threshold ? k.above + 1 : 0;
       k.armed ||= k.since === 0;
