@@ -1,10 +1,10 @@
 """Filterbank: a diagonal state-space model on the raw samples, read as log energies at 100 Hz.
 
-Every mode is x' = lambda x + b u, lambda = 2 pi (-w / 2 + i f), twice in a row (12 dB an octave),
+Every mode is h' = lambda h + b x, lambda = 2 pi (-w / 2 + i f), twice in a row (12 dB an octave),
 with centre f and width w in Hz, both trained.  Discretized by a = exp(lambda dt), so that the poles
 stay where they are at every rate, and with b = 1 - |a|: unit gain at the mode's own centre at every
-rate.  A reading is |x|^2, 400 times a second; a frame is the logarithm of the mean of four
-readings, less a part of its own recent mean (automatic gain), scaled and shifted.
+rate.  A reading is |h|^2 of the second stage, 400 times a second; a frame is the logarithm of the
+mean of four readings, less a part of its own recent mean (automatic gain), scaled and shifted.
 
 Reading m ends at sample floor(m rate / 400), so that rates which 400 does not divide work too.
 """

@@ -33,11 +33,14 @@ class MambaState(NamedTuple):
 
 
 class Mamba(StreamingLayer[MambaState]):
-    """y = W_out(SSM(SiLU(conv(W_x u))) SiLU(W_z u)), dt, B and C of the SSM chosen by its input.
+    """y = leave(SSM(v) SiLU(z)), where u, z = enter(x) and v = SiLU(conv(u)).
 
-    The SSM is the paper's with one bound.  As dt goes to 0 the paper's state lasts for ever; here
-    the log of every state loses `leak` with each element besides, h_t = exp(dt A - leak) h_(t-1) +
-    dt B x_t, so that no state outlasts `slowest` and dt still chooses alone what comes in.
+    v chooses dt, B and C of the SSM too, which is the paper's with one bound.  As dt goes to 0 the
+    paper's state lasts for ever; here the log of every state also loses `leak` with each element,
+
+        h_t = exp(dt A - leak) h_(t-1) + dt B v_t,
+
+    so that no state outlasts `slowest`, and it is still dt alone that decides how much comes in.
 
     Args:
         channels: H, of the input and the output.
@@ -83,17 +86,17 @@ class Mamba(StreamingLayer[MambaState]):
         state = self.init_state(x.shape[0]) if state is None else state
         u, z = self._enter(x)
         u, tail = causal_conv(u, *self._filter(), state.tail)
-        u = F.silu(u)
-        dt, B, C = self._select(u)
-        y, h = selective_scan(u, dt, self._decay(), B, C, self.D, z, state.h, leak=self.leak)
+        v = F.silu(u)
+        dt, B, C = self._select(v)
+        y, h = selective_scan(v, dt, self._decay(), B, C, self.D, z, state.h, leak=self.leak)
         return self.leave(y).to(y.dtype), MambaState(tail, h)
 
     def step(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
         u, z = self._enter(x)
         u, tail = causal_conv_step(u, *self._filter(), state.tail)
-        u = F.silu(u)
-        dt, B, C = self._select(u)
-        y, h = state_update(u, dt, self._decay(), B, C, self.D, z, state.h, leak=self.leak)
+        v = F.silu(u)
+        dt, B, C = self._select(v)
+        y, h = state_update(v, dt, self._decay(), B, C, self.D, z, state.h, leak=self.leak)
         return self.leave(y).to(y.dtype), MambaState(tail, h)
 
     def settle(self, x: Tensor) -> tuple[Tensor, MambaState]:
@@ -116,12 +119,12 @@ class Mamba(StreamingLayer[MambaState]):
         bias: Any = self.conv.bias  # a tensor here, which its type does not say
         return self.conv.weight[:, 0], bias
 
-    def _select(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _select(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step (..., D), B and C (..., N), chosen by the input: algorithm 2, lines 2 to 4."""
         rank, N = self.step_size.in_features, self.log_decay.shape[1]
-        low, B, C = self.select(u).split([rank, N, N], dim=-1)
-        dt = F.softplus(self.step_size(low).to(u.dtype))
-        return dt, B.to(u.dtype), C.to(u.dtype)
+        low, B, C = self.select(v).split([rank, N, N], dim=-1)
+        dt = F.softplus(self.step_size(low).to(v.dtype))
+        return dt, B.to(v.dtype), C.to(v.dtype)
 
     @derived
     def _decay(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""From x' = A x + B u to x_k = dA x_(k-1) + dB u_k in elements, each dt long in the time of A.
+"""From h' = A h + B x to h_t = dA h_(t-1) + dB x_t in elements, each dt long in the time of A.
 
 Zero-order hold keeps the poles exactly (dA = exp(dt A)); bilinear maps the left half plane onto
 the unit disc and is second order in dt.  Dense forms take A (..., N, N), diagonal forms A (..., N).
@@ -48,7 +48,7 @@ def zoh(A: Tensor, B: Tensor, dt: Tensor | float) -> tuple[Tensor, Tensor]:
     N = A.shape[-1]
     dt = torch.as_tensor(dt, dtype=A.real.dtype, device=A.device)[..., None, None]
     system = torch.cat([A, B[..., None]], dim=-1)
-    bordered = torch.nn.functional.pad(system, (0, 0, 0, 1))  # the input holds still: u' = 0
+    bordered = torch.nn.functional.pad(system, (0, 0, 0, 1))  # the input holds still: x' = 0
     step = torch.linalg.matrix_exp(dt * bordered)
     return step[..., :N, :N], step[..., :N, N]
 

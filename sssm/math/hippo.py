@@ -1,6 +1,6 @@
 """HiPPO matrices: what a state must obey to remember its input as polynomial coefficients.
 
-x'(t) = A x(t) + B u(t), in float64; the scaled measure (LegS) is used time-invariant, as in S4.
+h'(t) = A h(t) + B x(t), in float64; the scaled measure (LegS) is used time-invariant, as in S4.
 
 Source: Gu et al. 2020, "HiPPO: Recurrent Memory with Optimal Polynomial Projections",
 arXiv:2008.07669, with the normalised bases of Gu et al. 2021, arXiv:2110.13985.
