@@ -8,7 +8,8 @@ With A = Lambda - P P^* and z = dt Lambda / 2, D = 1 / (1 - z), the bilinear rul
 All vectors hold one mode of each conjugate pair.  The other half of a sum is then the conjugate,
 so that inner products are twice a real part.
 
-Source: Gu et al. 2021, arXiv:2111.00396, theorem 2 and appendix C.2, with A1 A0 multiplied out.
+Source: Gu et al. 2021, arXiv:2111.00396, theorem 2 and appendix C.2, with -P P^* (section 3.4) for
+-P Q^*, and A1 A0 multiplied out; Q here is another one.
 """
 
 from typing import NamedTuple
@@ -37,12 +38,12 @@ def bilinear_dplr(Lambda: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor) -
         Lambda, P, B, C: (H, N / 2) complex, one of each conjugate pair.
         dt: (H, 1), in 1 / the unit of Lambda.
     """
-    half = 0.5 * dt * Lambda
-    D = 1 / (1 - half)
+    z = 0.5 * dt * Lambda
+    D = 1 / (1 - z)
     R = P.conj() * D
-    correction = dt * D * P / (1 + 0.5 * dt * pair_sum(R * P))  # Woodbury, a real denominator
-    dB = dt * D * B - 0.5 * dt * correction * pair_sum(R * B)
-    return DiscreteDPLR((1 + half) * D, correction, R, dB, C)
+    Q = dt * D * P / (1 + 0.5 * dt * pair_sum(R * P))  # Woodbury, a real denominator
+    dB = dt * D * B - 0.5 * dt * Q * pair_sum(R * B)
+    return DiscreteDPLR((1 + z) * D, Q, R, dB, C)
 
 
 def dense_dplr(system: DiscreteDPLR) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """Powers of a dense matrix, and what they make of a vector, by doubling.
 
 Source: Gu et al. 2021, "Combining Recurrent, Convolutional, and Continuous-time Models with
-Linear State-Space Layers", arXiv:2110.13985, section 3.2 (the Krylov function).
+Linear State-Space Layers", arXiv:2110.13985, equation 7 (the Krylov function) and section 4.2 (the
+squaring technique).
 """
 
 import torch
