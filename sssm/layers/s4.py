@@ -7,10 +7,14 @@ The parallel form is Algorithm 1 in time instead of frequency, so that it has a 
 
     h_t = poles h_(t-1) + dB x_t - Q s_t,   s_t = R^* h_(t-1)
 
-the low rank makes a diagonal model hear a number s of its own.  Were Q zero, s would be some r,
-heard through the diagonal model alone; as it is, s = r - omega R^* (1 - omega poles)^-1 Q s, which
-is Woodbury's identity, and s is r times the reciprocal of a power series.  All series are made
-without a matrix of N x N numbers, and the last state is that of the diagonal model.
+the low rank is a second input, s, of a diagonal model.  Let r be what s would be if Q were zero:
+the diagonal model's answer to x and to the first state alone.  With sequences as power series in
+omega, the delay by one element, what s adds to itself is the diagonal model's answer to -Q s:
+
+    s = r - g s,   g = omega R^* (1 - omega poles)^-1 Q,   so   s = r / (1 + g),
+
+which is Woodbury's identity.  All series are made without a matrix of N x N numbers, and the last
+state is that of the diagonal model after x and s.
 
 Source: Gu et al. 2021, "Efficiently Modeling Long Sequences with Structured State Spaces",
 arXiv:2111.00396.
@@ -45,7 +49,7 @@ BLOCK_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 22}
 """Coefficients and modes of the channels worked on at a time: what a cache, or a GPU, holds."""
 
 NOISE = 1e-14
-"""Of a Fourier transform in float64, as a share of the largest number in it."""
+"""Rounding error of a Fourier transform in float64, as a share of its largest number."""
 
 
 class S4State(NamedTuple):
@@ -57,7 +61,8 @@ class S4State(NamedTuple):
 class S4(StreamingLayer[S4State]):
     """y = S4(x), channel by channel: h' = (Lambda - P P^*) h + B x, y = 2 Re C h + D x.
 
-    Re(Lambda) < 0 by construction, and -P P^* only adds to the decay.  The rule is bilinear.
+    Re(Lambda) < 0 by construction, and -P P^* (section 3.4 of the paper) only adds to the decay.
+    The rule is bilinear.
 
     Args:
         channels: H, one model each.
@@ -106,7 +111,7 @@ class S4(StreamingLayer[S4State]):
         return S4State(torch.complex(*self.D.new_zeros(2, batch, *self.frequency.shape)))
 
     def kernel(self, length: int) -> Tensor:
-        """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1: `forward` needs none."""
+        """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1; `forward` does without."""
         system = self.discrete()
         return dplr_kernel(system, squarings(dense_dplr(system)[0], length), length)
 
@@ -117,8 +122,8 @@ class S4(StreamingLayer[S4State]):
             return x.clone(), S4State(h.clone())
         with torch.autocast(x.device.type, enabled=False):
             system = self.discrete()
-            K, S, G, E = series(system, length, x.dtype)
-            y, s = long_conv(x, K), long_conv(x, S).double()
+            K, s_of_x, s_of_r, loss = series(system, length, x.dtype)
+            y, s = long_conv(x, K), long_conv(x, s_of_x).double()
             poles, Q, R, dB, C = system
             kind, h = h.dtype, h.to(poles.dtype)
             if state is not None:
@@ -126,8 +131,8 @@ class S4(StreamingLayer[S4State]):
                 r, _ = diagonal_ssm(silence, poles, dB, R, h)
                 r = torch.cat([pair_sum(R * h)[:, None, :, 0], r[:, :-1]], dim=1)
                 left, _ = diagonal_ssm(silence, poles, dB, C, h)
-                fed = resolved(long_conv(r, G))
-                y, s = y + resolved(left - long_conv(fed, E)).to(y.dtype), s + fed
+                fed = resolved(long_conv(r, s_of_r))
+                y, s = y + resolved(left - long_conv(fed, loss)).to(y.dtype), s + fed
             _, own = diagonal_ssm(x.double(), poles, dB, C, h)
             _, back = diagonal_ssm(s, poles, -Q, C, torch.zeros_like(h))
             return y + self.D * x, S4State(flush(own + back).to(kind))
@@ -150,8 +155,17 @@ class S4(StreamingLayer[S4State]):
         return DiscreteDPLR(*map(torch.view_as_complex, rounded))
 
 
-def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Power series of the system, coefficients of omega^0 to omega^(length - 1).
+class Series(NamedTuple):
+    """Power series of a system, coefficients of omega^0 to omega^(L - 1): (H, L) each."""
+
+    K: Tensor  # from x to y: the kernel
+    s_of_x: Tensor
+    s_of_r: Tensor  # 1 / (1 + g), in float64
+    loss: Tensor  # C (1 - omega poles)^-1 Q: from s to what y loses to it, in float64
+
+
+def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> Series:
+    """The series of a system.
 
     Some channels at a time, and made again for the gradients, so that memory holds little more
     than the result.
@@ -159,11 +173,7 @@ def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> tuple[Tenso
     Args:
         system: (H, N / 2) vectors, complex128.
         length: L, at least 1.
-        dtype: of the first two.
-
-    Returns:
-        Four times (H, length): from x to y (K, the kernel) and from x to s in `dtype`; from r to s,
-        and what y loses to s, in float64.
+        dtype: of K and s_of_x.
     """
     modes = system.poles.shape[1]
     numbers = BLOCK_NUMBERS.get(system.poles.device.type, BLOCK_NUMBERS["cpu"])
@@ -172,19 +182,19 @@ def series(system: DiscreteDPLR, length: int, dtype: torch.dtype) -> tuple[Tenso
         checkpoint(_series, length, dtype, *part, use_reentrant=False, preserve_rng_state=False)
         for part in zip(*(vector.split(channels) for vector in system), strict=True)
     ]
-    return tuple(torch.cat(of_channels) for of_channels in zip(*parts, strict=True))
+    return Series(*(torch.cat(of_channels) for of_channels in zip(*parts, strict=True)))
 
 
 def _series(
     length: int, dtype: torch.dtype, poles: Tensor, Q: Tensor, R: Tensor, dB: Tensor, C: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> Series:
     products = torch.cat([C * dB, C * Q, R * dB, R * Q])
     CB, CQ, RB, RQ = vandermonde(products, poles.repeat(4, 1), length).chunk(4)
     one = torch.ones_like(RQ[:, :1])
     s_of_r = series_reciprocal(torch.cat([one, RQ[:, :-1]], dim=1))
     s_of_x = _product(s_of_r, F.pad(RB[:, :-1], (1, 0)))
     K = CB - _product(CQ, s_of_x)
-    return K.to(dtype), s_of_x.to(dtype), s_of_r, CQ
+    return Series(K.to(dtype), s_of_x.to(dtype), s_of_r, loss=CQ)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
@@ -193,9 +203,9 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def resolved(y: Tensor) -> Tensor:
-    """`y` (batch, length, H) in float64 with what is below the noise of a Fourier transform at 0.
+    """`y` (batch, length, H) in float64 with 0 for what is below a Fourier transform's noise.
 
-    So that what a state leaves decays to exact silence here too.
+    So the answer to a first state decays to exact silence here too.
     """
     return torch.where(y.abs() < NOISE * y.abs().amax(dim=1, keepdim=True), 0, y)
 
