@@ -2,8 +2,8 @@
 
 What a spotter hears by mistake are nearly always words of sentences, and what is said to it mostly
 stands alone.  So the odds that a keyword is said are multiplied by what is known before it is
-heard, (1 - talk) ** caution.  Talk, in [0, 1], is the score of `_unknown_` through leaky means one
-after the other, that of some two seconds: a single word before a keyword hardly moves it.
+heard, (1 - 0.99 talk) ** caution.  Talk, in [0, 1], is the score of `_unknown_` through leaky
+means one after the other, that of some two seconds: a single word before a keyword hardly moves it.
 
 Decided here: the numbers of one frame and of many are the same to the last bit.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 STAGES = 3
 KEEP = 0.98  # of a mean, from frame to frame: a time constant of half a second
 TAKE = 1 - KEEP
-MOST = 0.99  # that talk counts for, so that nothing is ever impossible
+MOST = 0.99  # share of talk that counts, so that nothing is ever impossible
 
 Number = TypeVar("Number", float, NDArray[np.float64])
 
