@@ -29,7 +29,8 @@ class ModelConfig:
         sample_rate_hz: of the audio that it was trained on.
         bands: K, modes of the filterbank.
         channels: H, features in the residual stream.
-        state_size: N, modes a channel, one of each conjugate pair.
+        state_size: N, modes a channel, one of each conjugate pair; of Mamba, real states an inner
+            channel.
         depth: number of blocks.
         dropout: probability that a channel of a block is dropped, in training.
     """

@@ -33,7 +33,10 @@ def s4d_legs(N: int) -> Tensor:
 
 
 def s4d_real(N: int) -> Tensor:
-    """A_n = -(n + 1), the diagonal of HiPPO-LegS: no mode oscillates (S4D-Real)."""
+    """A_n = -(n + 1), the diagonal of HiPPO-LegS: no mode oscillates (S4D-Real).
+
+    Mamba starts there.  Its states are real, so none stands for a pair: N of them are all there is.
+    """
     n = torch.arange(N, dtype=torch.float64)
     return torch.complex(-(n + 1), torch.zeros_like(n))
 

@@ -128,7 +128,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     Args:
         x: (batch, length, H) real; length 0 is a chunk too.
         dA: (H, N) complex, |dA| <= 1.
-        B: (H, N) complex, discrete.
+        B: (H, N) complex, discrete: dB elsewhere, which here is a gradient.
         C: (H, N) complex.
         h0: (batch, H, N) complex state before the first element.
 
