@@ -67,11 +67,11 @@ class KeywordModel(StreamingLayer[ModelState]):
         return other
 
     def init_state(self, batch: int) -> ModelState:
-        """State of a silence that never began, to which all layers at 100 Hz have settled.
+        """State of an endless silence, to which all layers at 100 Hz have settled.
 
-        Zeros would not be that: a band that hears nothing is not zero, and five blocks in a row
-        take seconds to settle on their answer to it.  They have at the rate of the training: at
-        another one other bands are heard, and zeros move the scores at first.
+        A state of zeros would not be that: a band that hears nothing is not zero, and five blocks
+        in a row take seconds to settle on their answer to it.  This silence is heard at the rate of
+        the training: at another one other bands are heard, and silence moves the scores at first.
         """
         settled = self._settled()
         rows = [leaf.repeat(batch, *[1] * (leaf.dim() - 1)) for leaf in leaves(settled)]

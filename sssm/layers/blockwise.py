@@ -11,7 +11,8 @@ from sssm.ops.flush import flush
 from sssm.ops.long_conv import long_conv
 
 BLOCK = 128
-"""Longest block, in elements: its Krylov vectors cost N^2, the carry N^2 / S."""
+"""S at most, in elements: the Krylov vectors cost N^2 for each of these, once; the carry costs
+N^2 / S for each element of the input."""
 
 
 def block_length(length: int) -> int:

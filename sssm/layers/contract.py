@@ -74,7 +74,7 @@ class StreamingLayer(nn.Module, Generic[StateT]):
 
 
 def derived(method: Callable[[LayerT], ResultT]) -> Callable[[LayerT], ResultT]:
-    """Decorator of a method that depends on weights and rate alone: a frozen layer keeps it."""
+    """Decorator of a method of weights and rate alone: a frozen layer keeps what it returned."""
 
     @functools.wraps(method)
     def keep(self: LayerT) -> ResultT:

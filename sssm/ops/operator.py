@@ -51,12 +51,12 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
 
 
 def unheard(x: Tensor, *weights: Tensor) -> Tensor:
-    """What an operator makes of `x`, which has no elements: a clone, and zeros as gradients."""
+    """An operator's output for an `x` of no elements: a clone of it, with zeros as gradients."""
     return x * sum(weight.real.sum() for weight in weights)
 
 
 def in_full(operands: tuple[Tensor | None, ...]) -> tuple[Any, ...]:
-    """The operands, in float32 where one has half the bits: loops compiled for a CPU know none."""
+    """The operands, in float32 where one is of half precision, which compiled loops do not know."""
     if not any(part is not None and part.dtype.itemsize == 2 for part in operands):
         return operands
     return tuple(None if part is None else part.float() for part in operands)

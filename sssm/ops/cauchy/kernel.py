@@ -19,10 +19,10 @@ NODES = 128
 """Nodes of one program."""
 
 MODES = 16
-"""Poles whose gradients one program adds up."""
+"""Poles of one program of the gradients."""
 
 SPAN = 4096
-"""Nodes over which it does so."""
+"""Nodes over which it adds them up."""
 
 
 @triton.jit
@@ -46,7 +46,8 @@ def _nodes_kernel(
 ):  # fmt: skip
     """All products of a block of nodes in one channel, or with GRADIENT what they add to dz.
 
-    With s as above of squares, dz = - sum over products and channels of dtotal conj(s).
+    With s a pair as above, but of r^2 and q^2, dz = -sum over products and channels of
+    dtotal conj(s).
     """
     STATE: tl.constexpr = v_ptr.dtype.element_ty
     channel = tl.program_id(0).to(tl.int64)

@@ -23,16 +23,17 @@ at 16 modes, 1.1 (forward) and 1.4 times (with backward) as fast at 64.
 """
 
 FEWEST_MODES, RECURRED = 8, 1 << 16
-"""Modes, at least so many, times elements up to which a GPU takes the recurrence.
+"""A GPU takes the recurrence while modes, counted as `FEWEST_MODES` at least, times elements are no
+more than `RECURRED`.
 
 It is one launch in which time passes element by element, the convolution many over all elements.  A
 training step with it takes a fifth of the convolution's at 8 modes and 200 elements, 1.1 times as
 long at 16 and 4,000, 1.3 times at 64 and 1,000, and five times at 64 and 4,000: see
-`tests/bench/s4d.py`.  Fewer than eight modes wait for as many elements.
+`tests/bench/s4d.py`.  Fewer than eight modes wait for each element as long as eight do.
 """
 
 MODE_BYTES = 512
-"""Of the modes of a channel, up to which a GPU takes the recurrence: 64 in complex64, half as many
+"""Most bytes of a channel's modes with which a GPU takes the recurrence: 64 modes in complex64, 32
 in complex128.  With more, its gradients do not fit into registers and shared memory.
 """
 

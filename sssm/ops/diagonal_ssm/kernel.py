@@ -25,7 +25,7 @@ from sssm.ops.flush import TINY
 from sssm.ops.kernels import LANES, PREFETCH, flushed, on_its_device, real_planes, state_type
 
 MARK = 16
-"""Elements from one state that is kept for the gradients to the next."""
+"""Elements between two states that are kept for the gradients."""
 
 
 @triton.jit

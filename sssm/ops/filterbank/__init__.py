@@ -109,7 +109,7 @@ def filterbank(
         b: (K,) real gain of each stage.
         ends: (readings,) int64, rising, in 1 .. length: reading m is taken after ends[m] samples.
         h0: (batch, 2, K) complex state of the two stages before the first sample.
-        longest: samples that no reading, and not what follows the last one, has more of.
+        longest: most samples in a reading, or after the last one.
 
     Returns:
         (batch, readings, K) real energies, and (batch, 2, K) complex, the last state.

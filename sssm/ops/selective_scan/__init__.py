@@ -20,7 +20,7 @@ from sssm.ops.selective_scan.reference import selective_scan_reference
 __all__ = ["selective_scan", "selective_scan_reference"]
 
 CHUNK = 16
-"""Elements from one state that is kept for the gradients to the next."""
+"""Elements between two states that are kept for the gradients."""
 
 
 @operator("selective_scan")
@@ -30,7 +30,7 @@ def _scan(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Output, last state, and the states before every `CHUNK` elements (batch, chunks, N, D).
 
-    Gradients need those; unless to `keep` there are no chunks.
+    The gradients need the latter; without `keep` there are none, (batch, 0, N, D).
     """
     from sssm.ops.selective_scan.scan import scan
 
@@ -158,7 +158,7 @@ def selective_scan(
         D: (D,) what passes straight through; nothing without it.
         z: (batch, length, D) gate; open without it.
         h0: (batch, D, N) state before the first element; silence without it.
-        leak: what the log of every state loses with each element besides, at least 0: at 1 / T no
+        leak: what the log of every state also loses with each element, at least 0: at 1 / T no
             state lasts longer than T elements, however small dt is.  The paper has 0.
 
     Returns:

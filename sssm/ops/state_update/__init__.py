@@ -104,10 +104,10 @@ def state_update(
         D: (D,) what passes straight through, or None.
         z: (batch, D) gate, or None.
         h: (batch, D, N) state before the element; it is not changed.
-        leak: what the log of every state loses besides, at least 0.
+        leak: what the log of every state also loses, at least 0.
 
     Returns:
-        y (batch, D), and the state after the element, silent where it is negligible.
+        y (batch, D), and the state after the element, 0 where it is negligible.
 
     Raises:
         ValueError: shapes do not agree.
