@@ -4,9 +4,9 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sssm.layers.sums import sums_of
 from sssm.timing import FRAMES_A_MEAN
 
 
@@ -40,19 +40,12 @@ class ClipAnswer(nn.Module):
         """State after more frames: logits (batch, frames, classes)."""
         logits = logits.to(self.offset.dtype)  # under mixed precision too
         before = int(state.frames)
-        after = before + logits.shape[1]
-        if after == before:
-            return ClipState(state.answer.clone(), state.partial.clone(), state.frames.clone())
-        frames = torch.full_like(state.frames, after)
-        rows = F.pad(logits, (0, 0, before % FRAMES_A_MEAN, -after % FRAMES_A_MEAN))
-        sums = rows.unflatten(1, (-1, FRAMES_A_MEAN)).sum(dim=2)
-        sums = torch.cat([sums[:, :1] + state.partial[:, None], sums[:, 1:]], dim=1)
-        whole = after // FRAMES_A_MEAN - before // FRAMES_A_MEAN
-        rest = sums[:, whole] if whole < sums.shape[1] else torch.zeros_like(state.partial)
-        partial = rest.clone()
+        frames = torch.full_like(state.frames, before + logits.shape[1])
+        sums, partial = sums_of(logits, FRAMES_A_MEAN, before % FRAMES_A_MEAN, state.partial)
+        whole = sums.shape[1]
         if whole == 0:
             return ClipState(state.answer.clone(), partial, frames)
-        new = torch.logsumexp(sums[:, :whole] / FRAMES_A_MEAN, dim=1)
+        new = torch.logsumexp(sums / FRAMES_A_MEAN, dim=1)
         return ClipState(self._join(state, new, whole), partial, frames)
 
     def answer(self, state: ClipState) -> Tensor:

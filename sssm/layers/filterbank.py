@@ -13,11 +13,11 @@ import math
 from typing import NamedTuple, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sssm.layers.contract import StreamingLayer, derived
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
+from sssm.layers.sums import sums_of
 from sssm.ops.filterbank import (
     FilterbankMatrices,
     filterbank_by,
@@ -178,14 +178,8 @@ def _frames(readings: Tensor, pending: int, energy: Tensor) -> tuple[Tensor, Ten
 
     `pending` readings of the first frame are in `energy` already.
     """
-    if readings.shape[1] == 0:
-        return readings, energy.clone()
-    whole = (pending + readings.shape[1]) // READINGS_A_FRAME
-    rows = F.pad(readings, (0, 0, pending, -(pending + readings.shape[1]) % READINGS_A_FRAME))
-    sums = rows.unflatten(1, (-1, READINGS_A_FRAME)).sum(dim=2)
-    sums = torch.cat([sums[:, :1] + energy[:, None], sums[:, 1:]], dim=1)
-    rest = sums[:, whole].clone() if whole < sums.shape[1] else torch.zeros_like(energy)
-    return sums[:, :whole] / READINGS_A_FRAME, rest
+    sums, energy = sums_of(readings, READINGS_A_FRAME, pending, energy)
+    return sums / READINGS_A_FRAME, energy
 
 
 def _mel(frequency_hz: float) -> float:
