@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sssm.audio import Samples
-from sssm.engines.engine import Engine, Logits
+from sssm.engines.engine import Engine, Logits, softmax
 from sssm.timing import FRAMES_A_MEAN, frame_end, frames_within
 
 FRAMES_A_RUN = 64  # of the engine, so that a long recording takes no more memory
@@ -51,10 +51,7 @@ class ClipAnswer:
         total = self._sum
         if len(self._waiting):
             total = np.logaddexp(total, self._waiting.mean(axis=0))
-        logits = total + self._offset  # how many means there are would shift all labels alike
-        exponentials = np.exp(logits - logits.max())
-        probabilities: NDArray[np.float64] = exponentials / exponentials.sum()
-        return probabilities
+        return softmax(total + self._offset)  # the number of means would shift all labels alike
 
 
 def clip_scores(

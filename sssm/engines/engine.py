@@ -1,6 +1,6 @@
 """What every engine promises."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from sssm.audio import Samples
 State = tuple[NDArray[Any], ...]
 """What a stream's model remembers: arrays of numbers, streams first."""
 
+FloatT = TypeVar("FloatT", bound=np.floating)
 Logits = NDArray[np.float32]
 Scores = NDArray[np.float32]
 
@@ -43,8 +44,8 @@ class Engine(Protocol):
         """
 
 
-def softmax(logits: Logits) -> Scores:
+def softmax(logits: NDArray[FloatT]) -> NDArray[FloatT]:
     """Over the last axis."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    scores: Scores = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    scores: NDArray[FloatT] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return scores
