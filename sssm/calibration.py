@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 0.2, 0.9999  # sensible thresholds
 STEP, CURVE_STEP = 0.1, 0.2  # of the grid and of a curve, in logit
 EVENTS_MEASURABLE = 3.0  # expected in the hours heard, for a rate to be measured there
 ENOUGH = 25  # false accepts whose count is taken as it is
-BELIEF = 8.0  # false accepts that what is known of others counts for
+BELIEF = 8.0  # false accepts that what is known of the other keywords is worth
 USUAL_REACH = 1.0  # in logit, of false accepts above a threshold; shipped models have 0.5 to 1.2
 NONE_SEEN = 0.5  # false accepts to expect at the lowest threshold where none was seen
 AROUND = 5  # thresholds of the grid
@@ -209,9 +209,10 @@ def curve(
 
 
 def best_point(points: Sequence[Point], allowed: float) -> Point | None:
-    """The fewest misses of all keywords with at most so many false accepts; then the fewest those.
+    """The point with the fewest misses among those with at most so many false accepts.
 
-    None where even the highest thresholds have more.
+    Of several such, the one with the fewest false accepts; None where even the highest thresholds
+    have more than is allowed.
     """
     fit = [point for point in points if point.false_accepts.sum() <= allowed]
     if not fit:

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
-"""Classes of no word, and of another word than the model's own."""
+"""Classes for no word, and for a word other than the model's own."""
 
 TALK_S = 5.0
-"""As long a recording in `_unknown_` is running speech, not one word."""
+"""A recording in `_unknown_` that is at least so long is running speech, not one word."""
 
 BACKGROUND = "_background_noise_"
 WORDLESS = (BACKGROUND, SILENCE)

@@ -145,7 +145,7 @@ class _Bound(NamedTuple):
     after: list[Array]  # and written
     scores: Scores
     logits: Logits
-    given: tuple[Array | None, Array | None]  # the caller's, whose ids name this: kept alive
+    given: tuple[Array | None, Array | None]  # the caller's: kept alive, as their ids are the key
 
 
 class OnnxEngine:

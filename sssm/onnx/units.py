@@ -29,7 +29,7 @@ class Unit(NamedTuple):
 
 
 def chunk_unit(model: ModelGraph, g: Graph, frames: int | None) -> Unit:
-    """One call consumes so many frames, 1 for the unit `frame`, or any number, at least one.
+    """One call consumes `frames` frames, 1 for the unit `frame`; or any number, at least one.
 
     Args:
         model: whose frames all have equally many samples.
@@ -52,7 +52,7 @@ def chunk_unit(model: ModelGraph, g: Graph, frames: int | None) -> Unit:
     if frames is None:
         logits, states = _any_number(g, model, pieces, states, hear)
     else:
-        logits, states = _so_many(g, model, pieces, states, hear, frames)
+        logits, states = _fixed_number(g, model, pieces, states, hear, frames)
     shape = (BATCH, "frames" if frames is None else frames, len(model.labels))
     g.output(g.softmax(logits), "scores", shape)
     give(g, tensors, states)
@@ -117,7 +117,7 @@ def _repeat(
     return g.reshape(logits, (0, -1, classes)), last
 
 
-def _so_many(
+def _fixed_number(
     g: Graph, model: ModelGraph, pieces: str, states: list[str], hear: Hear, frames: int
 ) -> tuple[str, list[str]]:
     if frames == 1:
