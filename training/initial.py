@@ -14,10 +14,10 @@ HEAD = ("head.", "clip.")  # what depends on the labels
 
 
 def initial_model(recipe: Recipe, labels: LabelSet, start: Path | None) -> KeywordModel:
-    """A model of the recipe's shape; with `start`, the weights are of that model's file.
+    """A model of the recipe's shape; with `start`, its weights are those of that file.
 
-    The head is new unless the labels are the same.  Then it is of zeros: the layers below get no
-    gradient before it has learned from what they know, so that less of it is lost (Kumar et al.
+    Where the labels differ from the file's, the head is new, and of zeros: the layers below get no
+    gradient before it has learned from what they know, so that less of that is lost (Kumar et al.
     2022, arXiv:2202.10054, section 3, whose head learns alone at first).
 
     Raises:

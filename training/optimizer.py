@@ -10,11 +10,12 @@ from training.recipe import Recipe
 STATE_SPACE = (
     "log_decay", "frequency", "log_dt", "log_rate", "centre_logit", "width_log", "P", "B",
 )  # fmt: skip
-"""Names of the parameters of A, B and dt: a low rate of their own, no weight decay."""
+"""Names of the parameters of A, B and dt, of the bank and of leaky means too: a low rate of their
+own, no weight decay."""
 
 
 def optimizer_of(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """A, B and dt at `ssm_lr`; matrices and vectors at `lr`; only matrices decay."""
+    """A, B and dt at `ssm_lr`; other matrices and vectors at `lr`; only other matrices decay."""
     states: list[nn.Parameter] = []
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []

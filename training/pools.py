@@ -16,7 +16,7 @@ TALKER_RMS = 0.02  # of full scale
 FEW = 400  # recordings of a word: with fewer, some are made of the parts of two
 SPLICED, SPLICED_AT = 0.5, (0.3, 1.0)  # how often, and where in the word
 SEAM = int(0.03 * SAMPLE_RATE_HZ)
-QUIET = 0.15  # of what is noise alone is next to none, as some microphones give
+QUIET = 0.15  # share of what is noise alone that is next to none, as some microphones give
 
 
 def loudest(x: np.ndarray, length: int) -> np.ndarray:
@@ -35,7 +35,8 @@ class WordPool:
         corpus: recordings.
         numbers: of the entries to draw from.
         balance: exponent of a word's count in how often `draw_word` gives it.
-        clip_s: seconds of a recording of more than half as long again that are drawn.
+        clip_s: of a recording more than half as long again, only the loudest `clip_s` seconds are
+            drawn.
     """
 
     def __init__(self, corpus: Corpus, numbers: list[int], balance: float, clip_s: float = 1.0):

@@ -40,8 +40,8 @@ class Recipe:
         batch: clips a step and device.
         clip_s: seconds of a clip.
         lr: of AdamW at its highest.
-        ssm_lr: the same for A, B and dt of S4 and S4D, A of Mamba, and the bank's modes, which have
-            no weight decay either.
+        ssm_lr: the same for A, B and dt of S4 and S4D, A of Mamba, the bank's modes and the leaky
+            means' rates, which have no weight decay either.
         weight_decay: of the other matrices.
         warmup: steps in which the rates rise.
         clip_norm: largest norm of a gradient.
@@ -49,12 +49,12 @@ class Recipe:
         seed: batch k is a function of it and of k.
         balance: exponent of a word's count in how often it is drawn: 0 all alike, 1 as they come.
         unknown_share, silence_share: of the clips of a batch.
-        sentence_share, phrase_share: of the `_unknown_` clips, cut from sentences or other
-            running speech, or wake words.
+        sentence_share, phrase_share: of the `_unknown_` clips, those cut from sentences or other
+            running speech, and those of wake words.
         vocabulary: words of the word head.
         word_weight, phone_weight: of the two auxiliary losses; 0 leaves the head out.
         speed, pitch: probability of changing it, by at most `speed_range`.
-        noise: probability of background noise, at 0 dB + `snr_low_db` to `snr_high_db`.
+        noise: probability of background noise, `snr_low_db` to `snr_high_db` below the clip.
         babble: probability that noise is people who talk at once, where there are sentences and
             other noise.
         room, low_pass, notch, tilt, time_mask: probability of each.

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from training.examples import Batch, Examples
 from training.streams import StreamBatch, Streams
 
-# On a machine of fewer cores than the recipe has loaders: a run goes on on another as it began.
+# A run may be resumed on a machine with fewer cores than the recipe has loaders.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
 
 AHEAD = 4  # steps that each process makes in advance
