@@ -116,26 +116,27 @@ class S4(StreamingLayer[S4State]):
         return dplr_kernel(system, squarings(dense_dplr(system)[0], length), length)
 
     def forward(self, x: Tensor, state: S4State | None = None) -> tuple[Tensor, S4State]:
-        h = (self.init_state(x.shape[0]) if state is None else state).h
+        h0 = (self.init_state(x.shape[0]) if state is None else state).h
         x, length = x.to(self.D.dtype), x.shape[1]
         if length == 0:
-            return x.clone(), S4State(h.clone())
+            return x.clone(), S4State(h0.clone())
         with torch.autocast(x.device.type, enabled=False):
             system = self.discrete()
             K, s_of_x, s_of_r, loss = series(system, length, x.dtype)
             y, s = long_conv(x, K), long_conv(x, s_of_x).double()
             poles, Q, R, dB, C = system
-            kind, h = h.dtype, h.to(poles.dtype)
-            if state is not None:
+            h = h0.to(poles.dtype)
+            if state is not None:  # from silence y and s are those of x alone
                 silence = torch.zeros_like(s)
                 r, _ = diagonal_ssm(silence, poles, dB, R, h)
                 r = torch.cat([pair_sum(R * h)[:, None, :, 0], r[:, :-1]], dim=1)
-                left, _ = diagonal_ssm(silence, poles, dB, C, h)
-                fed = resolved(long_conv(r, s_of_r))
-                y, s = y + resolved(left - long_conv(fed, loss)).to(y.dtype), s + fed
-            _, own = diagonal_ssm(x.double(), poles, dB, C, h)
-            _, back = diagonal_ssm(s, poles, -Q, C, torch.zeros_like(h))
-            return y + self.D * x, S4State(flush(own + back).to(kind))
+                y_left, _ = diagonal_ssm(silence, poles, dB, C, h)
+                s_left = resolved(long_conv(r, s_of_r))
+                y = y + resolved(y_left - long_conv(s_left, loss)).to(y.dtype)
+                s = s + s_left
+            _, h_of_x = diagonal_ssm(x.double(), poles, dB, C, h)
+            _, h_of_s = diagonal_ssm(s, poles, -Q, C, torch.zeros_like(h))
+            return y + self.D * x, S4State(flush(h_of_x + h_of_s).to(h0.dtype))
 
     def step(self, x: Tensor, state: S4State) -> tuple[Tensor, S4State]:
         x = x.to(self.D.dtype)
