@@ -50,7 +50,7 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
     return lambda body: Operator(name, body)
 
 
-def unheard(x: Tensor, *weights: Tensor) -> Tensor:
+def of_nothing(x: Tensor, *weights: Tensor) -> Tensor:
     """An operator's output for an `x` of no elements: a clone of it, with zeros as gradients."""
     return x * sum(weight.real.sum() for weight in weights)
 

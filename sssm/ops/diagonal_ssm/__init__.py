@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sssm.ops.diagonal_ssm import parallel
 from sssm.ops.diagonal_ssm.reference import diagonal_ssm_reference, diagonal_ssm_step
-from sssm.ops.operator import in_full, operator, unheard
+from sssm.ops.operator import in_full, of_nothing, operator
 
 __all__ = ["diagonal_ssm", "diagonal_ssm_reference", "diagonal_ssm_step"]
 
@@ -149,7 +149,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     if h0.shape != (x.shape[0], *dA.shape):
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
     if x.shape[1] == 0:
-        return unheard(x, dA, B, C), h0.clone()
+        return of_nothing(x, dA, B, C), h0.clone()
     recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA)
     if recurs and x.device.type == "cuda":
         return _scan(x, dA, B, C, h0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sssm.ops.filterbank import parallel
 from sssm.ops.filterbank.reference import filterbank_reference, filterbank_step
-from sssm.ops.operator import operator, unheard
+from sssm.ops.operator import of_nothing, operator
 
 __all__ = [
     "FilterbankMatrices", "filterbank", "filterbank_by", "filterbank_matrices",
@@ -142,7 +142,7 @@ def filterbank_by(
     x = x.to(taps.dtype)
     if x.shape[1] == 0:
         energy = x.new_zeros(x.shape[0], 0, carries.shape[2])
-        return unheard(energy, x, taps, carries), h0.clone()
+        return of_nothing(energy, x, taps, carries), h0.clone()
     lengths = parallel.piece_lengths(ends, x.shape[1])
     longest = taps.shape[0]
     if not torch.compiler.is_compiling() and int(lengths.max()) > longest:

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import in_full, operator, unheard
+from sssm.ops.operator import in_full, of_nothing, operator
 from sssm.ops.selective_scan import parallel
 from sssm.ops.selective_scan.reference import selective_scan_reference
 
@@ -173,7 +173,7 @@ def selective_scan(
     h0 = A.new_zeros(x.shape[0], *A.shape) if h0 is None else h0
     if x.shape[1] == 0:
         weights = [part for part in (dt, A, B, C, D, z) if part is not None]
-        return unheard(x, *weights), h0.clone()
+        return of_nothing(x, *weights), h0.clone()
     D = A.new_zeros(A.shape[0]) if D is None else D
     if x.device.type in ("cpu", "cuda"):
         operands = (x, dt, A, B, C, D, z, h0)
