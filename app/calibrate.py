@@ -70,7 +70,10 @@ def calibrate(
         keep_inputs(written, [*members_of(model), *(path for path, _ in recordings)])
     if named := [word for word in spotter.keywords if Path(negatives, word).is_dir()]:
         folders = ", ".join(named)
-        tell(f"{negatives}: holds {folders}; what is said there may be heard no more")
+        tell(
+            f"{negatives}: holds {folders}; what is said there counts as a false accept, so it may"
+            " no longer be heard"
+        )
     heard.listen(recordings)
     if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")

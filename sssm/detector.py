@@ -79,7 +79,7 @@ class Detector:
         unknown = sorted(set(self.thresholds) - set(self.keywords))
         if unknown:
             known = ", ".join(self.keywords)
-            raise ValueError(f"no keyword {unknown[0]!r} for a threshold (keywords: {known})")
+            raise ValueError(f"no keyword {unknown[0]!r} to have a threshold (keywords: {known})")
         for keyword, value in self.thresholds.items():
             if not _within(value, 0, 1) or value == 0:
                 raise ValueError(f"threshold of {keyword!r} must be in (0, 1], got {value!r}")

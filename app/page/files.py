@@ -96,7 +96,7 @@ class Files:
             most_s = 60.0 * self._limits.max_minutes
             header = read_header(path)
             if header.is_longer(most_s):
-                raise ValueError(f"{header.length_s:.0f} s are too long for this server")
+                raise ValueError(f"{header.length_s:.0f} s is too long for this server")
             answer = self._shelf.classifier(model).classify(path, most_s)
         return {
             "label": answer.label, "score": answer.score, "scores": answer.scores,

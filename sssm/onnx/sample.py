@@ -97,7 +97,7 @@ def sample_unit(model: ModelGraph, g: Graph) -> Unit:
     elif rate % FRAMES_HZ == 0:
         side = BlocksSide(model.front)
     else:
-        raise ValueError(f"{FRAMES_HZ} does not divide {rate} Hz: this model needs such a rate")
+        raise ValueError(f"{FRAMES_HZ} does not divide {rate} Hz, as this model needs")
     inside = [*side.inside, *model.memory]
     starts = [np.full(state.shape, state.fill, np.float32).ravel() for state in inside]
     start = np.concatenate(starts)
