@@ -48,9 +48,9 @@ class CompiledEngine:
         self._taps[self._size - taps.shape[0] :] = taps.numpy()
         self._no_bias = np.zeros(taps.shape[1], np.float32)
         self._carries = _array(carries)
-        top, share = front.reach()
-        self._heard = (top <= self._rate / 2).numpy()
-        self._affine = _array(torch.stack([share, front.scale, front.shift, front.unheard]))
+        self._heard = (front.top_hz() <= self._rate / 2).numpy()
+        affine = front.gain_share(), front.scale, front.shift, front.unheard
+        self._affine = _array(torch.stack(affine))
         self._gain = _array(front.gain.decay())
         self._lift = _linear(model.lift)
         self._blocks = [_block(block) for block in model.blocks]

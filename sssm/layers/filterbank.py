@@ -135,8 +135,8 @@ class Filterbank(StreamingLayer[FilterbankState]):
 
     def silence(self) -> Tensor:
         """(1, K): every frame of an endless silence, at the rate of the training."""
-        top, _ = self.reach()
-        return torch.where(top <= self.trained_at_hz / 2, self.shift, self.unheard)[None]
+        heard = self.top_hz() <= self.trained_at_hz / 2
+        return torch.where(heard, self.shift, self.unheard)[None]
 
     @derived
     def discrete(self) -> tuple[Tensor, Tensor]:
@@ -152,9 +152,14 @@ class Filterbank(StreamingLayer[FilterbankState]):
         return filterbank_matrices(*self.discrete(), longest=-(-self.sample_rate_hz // READINGS_HZ))
 
     @derived
-    def reach(self) -> tuple[Tensor, Tensor]:
-        """(K,) highest frequency that a mode needs, and the share of its mean that it loses."""
-        return self.centre_hz + self.width_hz, torch.sigmoid(self.gain_share_logit)
+    def top_hz(self) -> Tensor:
+        """(K,) highest frequency that a mode needs: below half the rate, or it is unheard."""
+        return self.centre_hz + self.width_hz
+
+    @derived
+    def gain_share(self) -> Tensor:
+        """(K,) share of its recent mean that a band loses."""
+        return torch.sigmoid(self.gain_share_logit)
 
     def _readings(self, samples: int) -> int:
         """Readings that ended within so many samples."""
@@ -165,8 +170,8 @@ class Filterbank(StreamingLayer[FilterbankState]):
     ) -> tuple[Tensor, LeakyMeanState]:
         loud = torch.log1p(energies / QUIET)
         mean, gain = self.gain(loud, gain)
-        top, share = self.reach()
-        y = self.scale * (loud - share * mean) + self.shift
+        y = self.scale * (loud - self.gain_share() * mean) + self.shift
+        top = self.top_hz()
         heard = top <= self.sample_rate_hz / 2
         if bandwidth_hz is not None:
             heard = heard & (top <= bandwidth_hz[:, None, None])

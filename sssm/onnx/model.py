@@ -64,10 +64,9 @@ def model_graph(model: KeywordModel, sample_rate_hz: int) -> ModelGraph:
     modes = None
     if model.config.front == "filterbank":
         bank = model.front
-        _, share = bank.reach()
         lift, lift_bias = linear(model.lift)
         bands = Bands(
-            decay=array(bank.gain.decay()), share=array(share), scale=array(bank.scale),
+            decay=array(bank.gain.decay()), share=array(bank.gain_share()), scale=array(bank.scale),
             shift=array(bank.shift), unheard=array(bank.unheard), lift=lift, lift_bias=lift_bias,
         )  # fmt: skip
         front = FilterbankGraph(bands)
