@@ -2,8 +2,7 @@
 
 A program holds the states of one row and 32 channels in registers and walks over time; neighbouring
 threads have neighbouring channels, and all modes of a channel are one thread's where they are few,
-so that their sum is its own affair.  What it reads of later elements is on its way while it
-computes.
+so that it sums them alone.  What it reads of later elements is on its way while it computes.
 
 The forward keeps nothing.  The backward runs it again and keeps the state before every `MARK`
 elements; then it makes the states between two marks again, in scratch memory that stays in a cache,

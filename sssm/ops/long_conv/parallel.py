@@ -44,7 +44,7 @@ def fft_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _spectrum(x: Tensor) -> Tensor:
-    """Of (..., length, H) over time; of half precision there is none."""
+    """Transform of (..., length, H) over time; half precision has none, so it is of float32."""
     x = x.float() if x.dtype.itemsize == 2 else x
     return torch.fft.rfft(x, _padded(x.shape[-2]), dim=-2)
 

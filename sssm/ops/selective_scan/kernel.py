@@ -39,18 +39,18 @@ UNROLL, STAGES = 8, 4
 or being computed, of which the last is issued when the first is done with."""
 
 READ_BYTES = 1 << 12
-"""Of B, or of C, in one such read at most: with many states it has fewer elements, as a warp has
+"""Most of B, or of C, in one such read: with many states it has fewer elements, as a warp has
 STAGES - 1 reads of both in shared memory, of which there is little, and one in registers."""
 
 STATES, REGISTERS = 16, 168
-"""Of a thread of the forward: states at most, unless a warp is too few; registers at most where a
-channel has no more states than that, so that many warps hide each other's waiting."""
+"""Of the forward: most states of a thread, unless a channel has too many for a warp; and most
+registers where a channel has no more than these, so that many warps hide each other's waiting."""
 
 BLOCK = 16
 """Channels of one program of the backward: many programs, few partial sums of dB and dC."""
 
 AHEAD_BYTES = 80 << 10
-"""Of states that the backward copies ahead, at most: it has to fit into shared memory."""
+"""Most of the states that the backward copies ahead: they have to fit into shared memory."""
 
 LOG2_E = 1 / math.log(2)
 
@@ -280,7 +280,7 @@ def selective_scan_triton(
     rate, start = _lines(A) * LOG2_E, _lines(h0)
     B, C = (t.to(rate.dtype).contiguous() for t in (B, C))  # once, not in every thread
     bits = rate.new_full((1,), leak * LOG2_E)
-    # As if they were twice as many: cut, the length costs almost twice as many exponentials.
+    # Counted twice, so as to cut less: a cut length costs almost twice as many exponentials.
     chunk = chunk_length(length, 2 * batch * blocks)
     chunks = triton.cdiv(length, chunk)
     y, last = torch.empty_like(x), rate.new_empty(batch, chunks, N, channels)
