@@ -18,7 +18,7 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 MOST_PROCESSES = 8  # unless the user asks for more: each holds some 300 MB
-ITEMS_AHEAD = 64  # a process, of the first that is not done: what waits for its turn has a bound
+ITEMS_AHEAD = 64  # of the first that is not done, for each process: so that few wait their turn
 POLL_S = 0.2
 
 

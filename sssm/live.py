@@ -141,8 +141,8 @@ def load_live(names: Names) -> Loaded:
     """The shipped model of that name, the model in that file, or several as one.
 
     Raises:
-        ModelFileError: there is no such model, a file is damaged, or needs the extra `torch`, or
-            models joined have not the same labels, or not the same detector.
+        ModelFileError: there is no such model, a file is damaged or needs the extra `torch`, or
+            joined models differ in their labels or their detector.
     """
     members = members_of(names)
     loaded = [_load(name) for name in members]

@@ -1,4 +1,4 @@
-"""Rows of audio at one rate, each with its own state, heard by one model: the engine of streams.
+"""Rows of audio at one rate, each with its own state, heard by one model: what streams are made of.
 
 Samples wait until their frame of 10 ms is complete, so that every state stands at the end of a
 frame.  Rows that wait with equally many samples, at the same place of the pattern in which frames

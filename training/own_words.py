@@ -24,7 +24,7 @@ CLIPS_ALONE = (
     "neither _unknown_ nor _background_noise_: the model learns from clips alone, and takes all "
     "that it hears for one of its words"
 )
-THRESHOLD = 0.9  # of every word until `sssm calibrate` knows better: to miss one annoys less
+THRESHOLD = 0.9  # until `sssm calibrate` knows better: a missed word annoys less than a false one
 UNREAD = (".3gp", ".aac", ".amr", ".caf", ".m4a", ".m4b", ".mov", ".mp4", ".webm", ".wma")
 
 

@@ -144,7 +144,7 @@ class Figures(NamedTuple):
     """What a model's answers amount to.  Labels that no clip has are left out."""
 
     accuracy: float
-    ci95: tuple[float, float]  # were other speakers of the same kind heard
+    ci95: tuple[float, float]  # 95% interval of it, by speaker
     mean_over_classes: float
     per_class: dict[str, float]  # share of its clips that were heard as such
     confusions: list[tuple[str, str, int]]  # said, heard, clips; the most frequent first

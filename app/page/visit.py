@@ -1,7 +1,7 @@
 """One visitor who is listened to: reads, hears in a thread, answers; bounded in all it holds.
 
-Decided here: how much is heard at once, how often is answered, and that who sends faster than
-can be heard is read more slowly, not cut.
+Decided here: how much is heard at once, how often the visitor is answered, and that one who sends
+faster than can be heard is read more slowly, not cut off.
 """
 
 import asyncio

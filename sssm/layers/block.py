@@ -52,7 +52,7 @@ def drop_channels(y: Tensor, probability: float) -> Tensor:
 
 
 def normalize(x: Tensor) -> Tensor:
-    """RMS norm over the channels; what follows has weights of its own, so it needs none.
+    """RMS norm over the channels, without weights: what follows has weights of its own.
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4.
     """

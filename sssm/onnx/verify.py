@@ -94,7 +94,7 @@ def _calls(card: OnnxCard, samples: int | str) -> Sequence[int]:
 
 
 def _whole_turns(x: Samples, turn: int) -> Samples:
-    """The sounds and their start again, for whole turns of calls: two, so that states go round."""
+    """The sounds, begun again until they fill whole turns of calls, two at least."""
     turns = max(2, -(-x.shape[1] // turn))
     return np.pad(x, ((0, 0), (0, turns * turn - x.shape[1])), mode="wrap")
 
