@@ -7,15 +7,15 @@ from torch import Tensor
 
 def toeplitz_conv(x: Tensor, K: Tensor) -> Tensor:
     """By the Toeplitz matrix T[t, s] = K[t - s] of every channel: O(L^2), but one product."""
-    return _to_channels_last(_toeplitz(K) @ _to_channels_first(x))
+    return _turned(_toeplitz(K) @ _turned(x))
 
 
 def toeplitz_conv_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of x (the transposed product) and of K (sums along the diagonals of dy x^T)."""
     length = K.shape[1]
-    dY = _to_channels_first(dy)
-    dx = _to_channels_last(_toeplitz(K).transpose(1, 2) @ dY)
-    dT = F.pad(dY @ _to_channels_first(x).transpose(1, 2), (0, length - 1))
+    dY = _turned(dy)
+    dx = _turned(_toeplitz(K).transpose(1, 2) @ dY)
+    dT = F.pad(dY @ _turned(x).transpose(1, 2), (0, length - 1))
     line = F.pad(dT.flatten(1), (0, length)).unflatten(1, (length, -1)).sum(dim=1)
     return dx, torch.cat([line[:, :1], line[:, length + 1 :].flip(1)], dim=1)
 
@@ -64,12 +64,9 @@ def _toeplitz(K: Tensor) -> Tensor:
     return rows[:, : length * (2 * length - 1)].unflatten(1, (length, -1))[:, :, :length]
 
 
-# A batched product copies operands that are contiguous in neither matrix dimension one by one.
+def _turned(x: Tensor) -> Tensor:
+    """(batch, length, H) -> (H, length, batch), or back.
 
-
-def _to_channels_first(x: Tensor) -> Tensor:
-    return x.permute(2, 1, 0).contiguous()
-
-
-def _to_channels_last(x: Tensor) -> Tensor:
+    A copy, as a batched product would copy each matrix that is contiguous in neither dimension.
+    """
     return x.permute(2, 1, 0).contiguous()
