@@ -3,6 +3,9 @@
 `reference.py` says what it means; `parallel.py` is one compiled pass on a CPU, `kernel.py` one on a
 GPU.  Only this file knows all of them.  The gradient is the same scan run backwards in time with
 conjugated decays, whose first state is the gradient of the last.
+
+The layers here never want all states, so none of them calls it; the kernels of `selective_scan`
+carry states from chunk to chunk by this one's.
 """
 
 import torch
