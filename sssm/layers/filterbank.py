@@ -188,4 +188,5 @@ def _frames(readings: Tensor, pending: int, energy: Tensor) -> tuple[Tensor, Ten
 
 
 def _mel(frequency_hz: float) -> float:
+    """Source: O'Shaughnessy 1987, "Speech Communication", in natural logarithms."""
     return 1127 * math.log1p(frequency_hz / 700)
