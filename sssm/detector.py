@@ -35,7 +35,7 @@ class DetectorState(NamedTuple):
     """What a detector remembers of every row and keyword."""
 
     smoothed: NDArray[Any]  # (rows, keywords) float64
-    talk: NDArray[Any]  # (rows, stages) float64, see `sssm.talk`
+    talk: NDArray[Any]  # (rows, memories, stages) float64, see `sssm.talk`
     above: NDArray[Any]  # (rows, keywords) int64, frames in a row that reached the threshold
     since: NDArray[Any]  # (rows, keywords) int64, frame that rose above the release; 0 below it
     armed: NDArray[Any]  # (rows, keywords) bool, False from a detection until the release
@@ -145,7 +145,7 @@ class Detector:
         shape = (rows, len(self.keywords))
         return DetectorState(
             smoothed=np.zeros(shape),
-            talk=np.zeros((rows, talk.STAGES)),
+            talk=talk.no_talk(rows),
             above=np.zeros(shape, np.int64),
             since=np.zeros(shape, np.int64),
             armed=np.ones(shape, np.bool_),

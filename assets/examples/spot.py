@@ -40,14 +40,17 @@ detector, limits, quiet = facts["detector"], facts["thresholds"], 0
 words, armed, above = list(limits), set(limits), dict.fromkeys(limits, 0)
 columns = [labels.index(word) for word in words]
 memory = detector["smoothing"]
-other, talk = np.array(labels) == "_unknown_", np.zeros(3)  # amid talk a word is rarely a command
+# Amid talk a word is rarely a command: a phrase, a sentence, a conversation, three means each.
+keep, talk = np.array([0.96, 0.99, 0.9975]), np.zeros((4, 3))
+other = np.array(labels) == "_unknown_"
 for end in range(hop, len(samples) + 1, hop):
     audio = samples[end - hop : end].mean(axis=1)[None]
     result = dict(zip(outputs, session.run(None, {"audio": audio, **state}), strict=True))
     state = {s["input"]: result[s["output"]] for s in facts["states"]}
     score = result["scores"][0, 0].astype(np.float64)
-    talk = 0.98 * talk + 0.02 * np.array([score @ other, *talk[:2]])
-    prior = (1 - 0.99 * talk[2]) ** detector["caution"]
+    talk[0] = score @ other
+    talk[1:] = keep * talk[1:] + (1 - keep) * talk[:-1]
+    prior = (1 - 0.99 * talk[3]).prod() ** detector["caution"]
     total = min(score[columns].sum(), 1)  # that a keyword is said at all
     found = prior * score[columns]
     found[found.argmax()] = prior * total  # counts for the likeliest

@@ -21,7 +21,7 @@ from app.events import Heard, events
 from app.page.hearing import Hearing
 from sssm.evidence import evidence
 from sssm.spotter import KeywordSpotter
-from sssm.talk import STAGES, prior
+from sssm.talk import no_talk, prior
 from training.word_end import word_span
 
 __all__ = ["playwright"]  # a fixture
@@ -183,7 +183,7 @@ def test_the_page_says_what_a_scan_of_the_same_sound_says(sessions, name, tmp_pa
     scores = spotter.stream(session.rate).push_scores(session.received)
     columns = [spotter.labels.index(word) for word in spotter.keywords]
     unknown = scores[:, spotter.labels.index("_unknown_")]
-    known, _ = prior(unknown[None], np.zeros((1, STAGES)), 2)
+    known, _ = prior(unknown[None], no_talk(1), spotter.detector.caution)
     said_at_all = evidence(scores[None][:, :, columns], known)
     smoothed, share = np.zeros(len(columns)), spotter.detector.smoothing
     expected = []

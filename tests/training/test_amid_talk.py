@@ -24,8 +24,7 @@ def test_it_is_what_the_detector_does():
         pieces.append(one)
     got = torch.cat(pieces, dim=1).softmax(dim=2)[:, :, :KEYWORDS]
     p = logits.softmax(dim=2).double().numpy()
-    before = np.zeros((2, talk.STAGES))
-    prior, after = talk.prior(p[:, :, UNKNOWN], before, CAUTION)
+    prior, after = talk.prior(p[:, :, UNKNOWN], talk.no_talk(2), CAUTION)
     expected = evidence(p[:, :, :KEYWORDS], prior)
     np.testing.assert_allclose(got.sum(dim=2), expected.max(axis=2), rtol=1e-4)
     np.testing.assert_allclose(got.amin(dim=2), expected.min(axis=2), rtol=1e-4)

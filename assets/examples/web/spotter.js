@@ -26,7 +26,8 @@ export class Spotter {
     }));
     this.state = Object.fromEntries(facts.states.map((state) => [state.input, start(state)]));
     this.unknown = facts.labels.indexOf("_unknown_");
-    this.talk = [0, 0, 0]; // amid talk a word is rarely a command: sssm/talk.py
+    // Amid talk a word is rarely a command: sssm/talk.py
+    this.talk = [0.96, 0.99, 0.9975].map((keep) => ({ keep, means: [0, 0, 0] }));
     this.waiting = new Float32Array(facts.hop_samples);
     this.waits = this.frame = this.quiet = 0;
   }
@@ -83,9 +84,14 @@ export class Spotter {
 
   prior(scores) {
     if (this.unknown < 0) return 1;
-    const before = [scores[this.unknown], ...this.talk];
-    this.talk = this.talk.map((own, stage) => 0.98 * own + 0.02 * before[stage]);
-    return (1 - 0.99 * this.talk.at(-1)) ** this.facts.detector.caution;
+    let quiet = 1;
+    for (const memory of this.talk) {
+      const { keep, means } = memory;
+      const before = [scores[this.unknown], ...means];
+      memory.means = means.map((own, stage) => keep * own + (1 - keep) * before[stage]);
+      quiet *= 1 - 0.99 * memory.means.at(-1);
+    }
+    return quiet ** this.facts.detector.caution;
   }
 }
 
