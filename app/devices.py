@@ -116,5 +116,6 @@ def _model(device: InputDevice) -> tuple[str, str]:
 def reason(error: BaseException | None) -> str:
     """PortAudio's own words, without its codes."""
     said = str(error.args[0]) if error is not None and error.args else str(error)
-    said = said.removeprefix("Error opening InputStream: ").partition(" [")[0].strip().rstrip(".")
+    said = said.removeprefix("Error opening RawInputStream: ").partition(" [")[0]
+    said = said.strip().rstrip(".")
     return said[:1].lower() + said[1:]

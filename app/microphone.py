@@ -156,6 +156,7 @@ class _Opened:
         self._flagged_s = -float("inf")
         self.ended = False
         self._rate = device.sample_rate_hz
+        self._channels = 1
         self._stream = self._open(device)
 
     def take(self) -> tuple[list[Samples], int, float]:
@@ -195,12 +196,13 @@ class _Opened:
         self._stream.abort(ignore_errors=True)
         self._stream.close(ignore_errors=True)
 
-    def _hear(self, block: Samples, _frames: int, _time: Any, status: Any) -> None:
-        """On PortAudio's thread."""
+    def _hear(self, memory: Any, frames: int, _time: Any, status: Any) -> None:
+        """On PortAudio's thread, which uses the memory again."""
         if self._queue.qsize() < MOST_WAITING:
-            self._queue.put((time.monotonic(), block.copy(), bool(status.input_overflow)))
+            block = np.frombuffer(memory, np.float32).reshape(frames, self._channels).copy()
+            self._queue.put((time.monotonic(), block, bool(status.input_overflow)))
         else:
-            self._dropped += len(block)
+            self._dropped += frames
 
     def _end(self) -> None:
         """On PortAudio's thread, when the device is unplugged."""
@@ -215,8 +217,10 @@ class _Opened:
         # Some devices have no stream of one channel; the spotter averages what there is.
         error: Exception | None = None
         for channels in sorted({1, min(2, device.channels), device.channels}):
+            self._channels = channels
             try:
-                stream = sounddevice.InputStream(
+                # Raw: `InputStream` sets the shape of an array, which NumPy 2.5 deprecates.
+                stream = sounddevice.RawInputStream(
                     device=device.index, channels=channels, dtype="float32",
                     samplerate=device.sample_rate_hz,
                     blocksize=round(PIECE_S * device.sample_rate_hz),

@@ -35,7 +35,7 @@ class FakeStream:
     def __init__(self, fake, **options):
         if options["channels"] not in fake.channels:
             raise FakePortAudioError(
-                "Error opening InputStream: Invalid channels [PaErrorCode 1]", 1
+                "Error opening RawInputStream: Invalid channels [PaErrorCode 1]", 1
             )
         self.options, self.is_open = options, True
         fake.streams.append(self)
@@ -45,10 +45,12 @@ class FakeStream:
         if self._fake.refuses:
             raise FakePortAudioError("Device unavailable [PaErrorCode -9985]", -9985)
 
-    def give(self, *values: float, overflow: bool = False):
+    def give(self, *values: float | tuple[float, ...], overflow: bool = False):
+        """One value a frame, for every channel or one each."""
         block = np.full((len(values), self.options["channels"]), 9.0, np.float32)
-        block[:] = np.array(values, np.float32)[:, None]
-        self.options["callback"](block, len(block), None, SimpleNamespace(input_overflow=overflow))
+        block[:] = np.array(values, np.float32).reshape(len(values), -1)
+        status = SimpleNamespace(input_overflow=overflow)
+        self.options["callback"](memoryview(block).cast("B"), len(block), None, status)
         block[:] = 9  # PortAudio uses the memory again
 
     def end(self):
@@ -81,7 +83,7 @@ class FakeSoundDevice:
             for n, i in zip(self.names, self.inputs, strict=True)
         ]
 
-    def InputStream(self, **options):  # noqa: N802
+    def RawInputStream(self, **options):  # noqa: N802
         return FakeStream(self, **options)
 
     def _terminate(self):
@@ -200,8 +202,8 @@ def test_blocks_of_10_ms_at_the_devices_own_rate_are_copied_and_joined(fake):
 def test_a_device_without_a_stream_of_one_channel_gives_two(fake):
     fake.channels = {2}
     microphone = started("in")
-    fake.streams[0].give(0.5)
-    assert microphone.read().samples.shape == (1, 2)
+    fake.streams[0].give((0.5, -0.5), (0.25, 0.75))
+    np.testing.assert_array_equal(microphone.read().samples, [[0.5, -0.5], [0.25, 0.75]])
 
 
 def test_of_many_channels_two_are_enough(fake):
