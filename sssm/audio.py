@@ -216,8 +216,9 @@ def averaged(x: NDArray[Any]) -> Samples:
     samples is never poisoned by them.
     """
     finite = np.isfinite(x)
-    x = np.clip(np.where(finite, x, 0), -LARGEST, LARGEST).astype(np.float32)
-    return x.sum(axis=-1) / np.maximum(finite.sum(axis=-1, dtype=np.float32), 1)
+    kept = np.clip(np.where(finite, x, 0), -LARGEST, LARGEST).astype(np.float32)
+    numbers: Samples = np.maximum(finite.sum(axis=-1, dtype=np.float32), 1)
+    return kept.sum(axis=-1) / numbers
 
 
 def resample(pieces: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Samples]:

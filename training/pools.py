@@ -170,7 +170,7 @@ class TalkPool:
 
     def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """At most `length` samples; every second is as likely as any other."""
-        x = self._corpus[rng.choice(self._numbers, p=self._shares)]
+        x = self._corpus[int(rng.choice(self._numbers, p=self._shares))]
         first = int(rng.integers(max(1, len(x) - length)))
         return as_float(x[first : first + length])
 

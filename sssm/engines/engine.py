@@ -46,6 +46,6 @@ class Engine(Protocol):
 
 def softmax(logits: NDArray[FloatT]) -> NDArray[FloatT]:
     """Over the last axis."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    exponentials: NDArray[FloatT] = np.exp(logits - logits.max(axis=-1, keepdims=True))
     scores: NDArray[FloatT] = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return scores
