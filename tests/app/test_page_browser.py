@@ -121,6 +121,42 @@ def test_files_heard_anew_are_all_shown_anew(browser, served, tmp_path):
     page.close()
 
 
+def test_no_two_times_of_an_axis_are_written_alike(browser, served):
+    """Ten seconds in 1,200 pixels have a time every half second."""
+    page = browser.new_page()
+    page.goto(served.url)
+    written = page.evaluate("""async () => {
+        const { drawLanes } = await import("/sssm/draw.js");
+        const canvas = document.body.appendChild(document.createElement("canvas"));
+        canvas.style.width = "1200px";
+        const written = [];
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = (text) => written.push(text);
+        const none = { keywords: [], thresholds: {}, events: [], count: 0, at: () => [] };
+        drawLanes(canvas, { ...none, span: { from_s: 56, to_s: 66 } });
+        CanvasRenderingContext2D.prototype.fillText = fillText;
+        canvas.remove();
+        return written;
+    }""")
+    assert len(written) > 15
+    assert len(set(written)) == len(written)
+    assert {"59.5 s", "1:00.0", "1:00.5"} <= set(written)
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "said"),
+    [(0, 0, "0 s"), (59.94, 1, "59.9 s"), (59.96, 1, "1:00.0"), (119.6, 0, "2:00"),
+     (75.5, 1, "1:15.5"), (3605, 0, "60:05")],
+)  # fmt: skip
+def test_a_minute_has_60_seconds(browser, served, seconds, digits, said):
+    page = browser.new_page()
+    page.goto(served.url)
+    clock = '([s, n]) => import("/sssm/draw.js").then(({ clock }) => clock(s, n))'
+    assert page.evaluate(clock, [seconds, digits]) == said
+    page.close()
+
+
 def test_files_that_cannot_be_used_say_why_and_the_page_goes_on(browser, served, tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "words.txt").write_text("just words")

@@ -41,7 +41,7 @@ export function lanesHeight(keywords) {
 // Lanes of scores.
 //   span: {from_s, to_s} shown; at(n): [time_s, [score of each keyword]] of point n of count
 //   events: [{keyword, time_s}]
-export function drawLanes(canvas, { keywords, thresholds, span, count, at, events, ticks }) {
+export function drawLanes(canvas, { keywords, thresholds, span, count, at, events }) {
   const [context, width] = fit(canvas, lanesHeight(keywords));
   const colour = colours(canvas);
   const x = (time_s) =>
@@ -77,7 +77,7 @@ export function drawLanes(canvas, { keywords, thresholds, span, count, at, event
       }
     }
   });
-  axis(context, colour, width, keywords.length * LANE + AXIS / 2, span, x, ticks);
+  axis(context, colour, width, keywords.length * LANE + AXIS / 2, span, x);
 }
 
 export function drawWave(canvas, height, { span, count, at, loudest, events, played_s }) {
@@ -123,7 +123,7 @@ function mark(context, colour, x, top, bottom) {
   context.fill();
 }
 
-function axis(context, colour, width, y, span, x, ticks) {
+function axis(context, colour, width, y, span, x) {
   context.fillStyle = colour.soft;
   context.textAlign = "center";
   const all_s = span.to_s - span.from_s;
@@ -132,14 +132,15 @@ function axis(context, colour, width, y, span, x, ticks) {
     (s) => all_s / s <= most,
   ) ?? 7200;
   for (let t = Math.ceil(span.from_s / step) * step; t < span.to_s - step / 4; t += step) {
-    if (x(t) > LABELS + 10) context.fillText(ticks(t, step), x(t), y);
+    if (x(t) > LABELS + 10) context.fillText(clock(t, step < 1 ? 1 : 0), x(t), y);
   }
 }
 
-// 75.5 -> "1:15.5"
+// 75.5 with 1 digit -> "1:15.5"; 119.6 -> "2:00"
 export function clock(seconds, digits = 0) {
-  const minutes = Math.floor(seconds / 60);
-  const rest = (seconds - 60 * minutes).toFixed(digits);
+  const rounded = Number(seconds.toFixed(digits));
+  const minutes = Math.floor(rounded / 60);
+  const rest = (rounded - 60 * minutes).toFixed(digits);
   return minutes ? `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}` : `${rest} s`;
 }
 

@@ -133,7 +133,6 @@ class Recording extends HTMLElement {
     drawLanes(this.lanes, {
       keywords: this.keywords, thresholds, events, span: this.span, count: this.scores.length / K,
       at: (n) => [(n + 1) * score_s, Array.from(this.scores.subarray(n * K, n * K + K), (v) => v / 255)],
-      ticks: (t, step) => clock(t, step < 1 ? 1 : 0),
     });
   }
 

@@ -190,7 +190,7 @@ class Live extends HTMLElement {
       drawLanes(this.canvas, {
         keywords: this.keywords, thresholds: this.thresholds, events: this.events,
         span: { from_s: to_s - SHOWN_S, to_s }, count: this.timeline.length,
-        at: (n) => this.timeline[n], ticks: (t) => clock(t),
+        at: (n) => this.timeline[n],
       });
     });
   }
