@@ -1,6 +1,7 @@
 """A small model file for every test that needs one; Triton's interpreter where there is no GPU."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from sssm.weights import ModelCard, save_model
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton, and for its whole life
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Of what a script starts with `&`.  What a test starts would not heed Ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
