@@ -18,7 +18,7 @@ from app.sources import Piece, Source
 from app.terminal import aligned, counted, shown
 from sssm.audio import Samples
 from sssm.detector import Detection
-from sssm.hearing import Health, mono
+from sssm.hearing import Health, mixed
 from sssm.reason import reason_of
 from sssm.spotter import KeywordSpotter
 from sssm.timing import FRAMES_HZ
@@ -135,7 +135,7 @@ class Listener:
             for detection in self._stream.push(piece.samples):
                 self._say(capped(detection, self.heard_s - self._before_s))
         elif len(piece.samples):
-            self._hear(*mono(piece.samples))
+            self._hear(*mixed(piece.samples))
 
     def _hear(self, x: Samples, wrong: Health) -> None:
         """The next (n,) samples, and what was wrong with them."""

@@ -122,7 +122,7 @@ class Recorder:
 
     def _record(self, ending: Ending) -> None:
         from sssm.audio import AudioError
-        from sssm.hearing import mono
+        from sssm.hearing import mixed
 
         gone = reader_watch()
         cutter = self._cutter()
@@ -143,7 +143,7 @@ class Recorder:
                 cutter = self._cutter()
             self._tell_of(piece)
             if len(piece.samples) and not piece.is_after:
-                x, _ = mono(piece.samples)
+                x, _ = mixed(piece.samples)
                 self._peak = max(self._peak, float(abs(x).max()))
                 self._judge(cutter.hear(x))
             if cutter.is_ready and self._source.live:

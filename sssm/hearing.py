@@ -35,6 +35,11 @@ def mono(samples: ArrayLike) -> tuple[Samples, Health]:
     x = _numbers(samples)
     if x.ndim not in (1, 2) or (x.ndim == 2 and not 1 <= x.shape[1] <= MOST_CHANNELS):
         raise ValueError(f"samples must have shape (n,) or (n, channels), got {x.shape}")
+    return mixed(x)
+
+
+def mixed(x: NDArray[Any]) -> tuple[Samples, Health]:
+    """As `mono`, of floats that are known to have their channels last, however many."""
     if x.ndim == 1 and _is_fine(x):  # sample by sample, every microsecond counts
         return np.asarray(x, np.float32), HEALTHY
     x = x if x.ndim == 2 else x[:, None]

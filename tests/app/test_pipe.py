@@ -164,3 +164,10 @@ def test_what_cannot_be_heard_from_a_pipe_is_refused(kind):
     code, events, notes = heard(data)
     assert (code, events) == (1, [])
     assert notes[0].startswith(f"standard input: {kind} is heard from a file alone; `ffmpeg")
+
+
+def test_a_piece_may_have_more_channels_than_samples():
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    many = np.repeat(x[:, None], 200, axis=1)  # a mixing desk's; a piece has 160 samples
+    code, events, _ = heard(as_file(many, rate, "WAV"))
+    assert (code, [event["keyword"] for event in events]) == (0, ["yes"])
