@@ -11,7 +11,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -54,7 +54,8 @@ class Gate:
                 return
         elif scope["type"] == "http":
             headers = Headers(scope=scope)
-            if self._local_only and _name(headers.get("host", "")) not in LOOPBACK:
+            host = _parts("//" + headers.get("host", "")).hostname
+            if self._local_only and host not in LOOPBACK:
                 reason = "foreign host: this server is for its own machine\n"
                 await PlainTextResponse(reason, 403)(scope, receive, send)
                 return
@@ -72,9 +73,9 @@ class Gate:
             return "no credentials, or wrong ones"
         host = headers.get("host", "")
         origin = headers.get("origin")  # programs have none
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _parts(origin).netloc != host:
             return "foreign origin: the page is not from this server"
-        if origin is not None and self._local_only and urlsplit(origin).hostname not in LOOPBACK:
+        if origin is not None and self._local_only and _parts(origin).hostname not in LOOPBACK:
             return "foreign origin: this server is for its own machine"
         return ""
 
@@ -117,12 +118,12 @@ class Gate:
         return send_marked
 
 
-def _name(host: str) -> str | None:
-    """Of a Host header, which may have a port."""
+def _parts(address: str) -> SplitResult:
+    """Of an address; none where it is none, as `http://[`."""
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(address)
     except ValueError:
-        return None
+        return SplitResult("", "", "", "", "")
 
 
 def _same(given: str, kept: str) -> bool:

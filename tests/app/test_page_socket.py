@@ -190,7 +190,8 @@ def test_what_a_visitor_leaves_is_freed(served):
 
 
 def test_a_foreign_page_may_not_listen(served):
-    for origin in ("http://evil.example", "null", served.url + "0", "https://127.0.0.1"):
+    foreign = "http://evil.example", "null", served.url + "0", "https://127.0.0.1", "http://["
+    for origin in foreign:
         code, reason = closing(served.socket, origin=origin)
         assert code == 1008
         assert reason.startswith("foreign origin")
