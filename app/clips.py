@@ -19,7 +19,7 @@ def write_new(folder: Path, stem: str, samples: Samples, sample_rate_hz: int) ->
     """(n,) samples in [-1, 1] as folder/stem.wav, or stem-2.wav where that exists, and so on.
 
     Raises:
-        OSError: it cannot be written; what had been written of it is gone.
+        OSError: it cannot be written, by its name; what had been written of it is gone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
@@ -32,9 +32,9 @@ def write_new(folder: Path, stem: str, samples: Samples, sample_rate_hz: int) ->
     try:
         with file:
             file.write(_wav(samples, sample_rate_hz))
-    except OSError:
+    except OSError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return path
 
 

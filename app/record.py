@@ -113,9 +113,9 @@ class Recorder:
         except (AudioError, MicrophoneError) as error:
             self._screen.note(str(error))
             return True
-        except BrokenPipeError:  # nobody reads which takes there are, which is no failure
-            raise
         except OSError as error:
+            if error.filename is None:  # not of a take: of standard output, which has no name
+                raise
             self._screen.note(f"{self._folder}: {reason_of(error)}")
             return True
         return self._faults >= MOST_FAULTS or self._saved == 0

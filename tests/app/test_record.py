@@ -354,6 +354,26 @@ def test_a_reader_that_leaves_ends_it_in_silence(folder):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_what_cannot_be_printed_is_not_told_of_a_take(folder):
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli", "record", "hello", "words", "--input", "one.wav"],
+            stdout=full, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, b"standard output: no space left on device\n")
+    assert os.listdir("words/hello") == ["0001.wav"]
+
+
+def test_a_take_that_cannot_be_written_is_told_of_its_folder(folder, monkeypatch):
+    monkeypatch.setattr("app.clips._wav", lambda *_: (_ for _ in ()).throw(OSError(28, "Full")))
+    soundfile.write("one.wav", sound(word()), RATE_HZ)
+    result = run("hello", "words", "--input", "one.wav")
+    assert result.exit_code == 1
+    assert result.stderr == "words/hello: full\n0 of 10 takes of 'hello' in words/hello\n"
+
+
 class Changing(Live):
     """A microphone of pieces that each have a rate."""
 
