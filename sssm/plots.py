@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sssm.calibration import EVENTS_MEASURABLE
+from sssm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def save_det(
     axes.set_xlabel(f"false accepts an hour (left edge: none in {hours:.1f} h)")
     axes.set_ylabel("missed, %")
     axes.legend(fontsize=8)
-    figure.savefig(path, format="png")
+    _save(figure, path)
 
 
 def save_rates(path: Path, points: Sequence[tuple[float, float]], hours: float, title: str) -> None:
@@ -64,7 +65,7 @@ def save_rates(path: Path, points: Sequence[tuple[float, float]], hours: float, 
     axes.set_ylim(bottom=0)
     axes.set_xlabel("threshold, mean of the keywords'")
     axes.set_ylabel("false accepts an hour")
-    figure.savefig(path, format="png")
+    _save(figure, path)
 
 
 def _empty(title: str) -> "tuple[Figure, Axes]":
@@ -77,3 +78,8 @@ def _empty(title: str) -> "tuple[Figure, Axes]":
     axes.set_title(title)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")

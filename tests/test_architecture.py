@@ -26,7 +26,7 @@ BELOW = {
     "sssm.detector": {"sssm.evidence", "sssm.talk", "sssm.labels", "sssm.timing"},
     "sssm.traces": {"sssm.detector", "sssm.timing"},
     "sssm.calibration": set(),
-    "sssm.plots": {"sssm.calibration"},
+    "sssm.plots": {"sssm.calibration", "sssm.whole_file"},
     "sssm.thresholds": {"sssm.reason", "sssm.whole_file"},
     "sssm.model": {"sssm.timing", "sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
     "sssm.weights": {"sssm.config", "sssm.model", "sssm.whole_file"},

@@ -1,5 +1,7 @@
 """What the pictures of a calibration show: read off their axes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,17 @@ def test_rates_stand_over_thresholds_and_what_was_not_measured_is_shaded(tmp_pat
     np.testing.assert_allclose((shade.y0, shade.y1), (0, EVENTS_MEASURABLE / 2), atol=1e-9)
     assert axes.get_ylim()[0] == 0
     assert (tmp_path / "b.picture").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_that_cannot_be_written_whole_leaves_the_one_before(tmp_path, monkeypatch):
+    def full(_, path, **__):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    old, new = tmp_path / "old.png", tmp_path / "new.png"
+    old.write_text("before")
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    for path in (old, new):
+        with pytest.raises(OSError, match="No space"):
+            save_rates(path, [(0.9, 0.0)], 2.0, "title")
+    assert ([path.name for path in tmp_path.iterdir()], old.read_text()) == (["old.png"], "before")
