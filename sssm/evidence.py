@@ -37,7 +37,7 @@ def evidence(scores: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray
     """
     total = np.zeros(scores.shape[:2])
     for column in np.moveaxis(scores, 2, 0):
-        total = total + column
+        total += column
     total = np.minimum(total, 1)
     likely = prior * total + (1 - total)
     found: NDArray[Any] = prior[:, :, None] * scores / likely[:, :, None]
