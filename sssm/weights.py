@@ -100,9 +100,8 @@ def named_file(name_or_file: str | os.PathLike[str], shipped: Mapping[str, Path]
     Raises:
         ModelFileError: there is neither.
     """
-    if str(name_or_file) in shipped:
-        return shipped[str(name_or_file)]
-    path = Path(name_or_file)
+    full_names = {path.stem: path for path in shipped.values()}  # `kws12-s4` is `s4`
+    path = {**full_names, **shipped}.get(str(name_or_file), Path(name_or_file))
     if not path.is_file():
         known = ", ".join(shipped) or "none"
         raise ModelFileError(f"{path}: no such model file (shipped models: {known})")

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from sssm import weights
 from sssm.config import ModelConfig
+from sssm.live import find_live
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, ModelFileError, find_model, load_model, read_card, save_model
 
@@ -231,6 +232,11 @@ def test_the_fingerprint_names_weights_not_thresholds(file, model, card, tmp_pat
     changed = KeywordModel(model.config)
     save_model(other, changed, card)
     assert weights.fingerprint(other) != weights.fingerprint(file)
+
+
+def test_a_shipped_model_has_a_short_name_and_a_full_one():
+    assert find_model("kws12-s4") == find_model("s4")
+    assert find_live("kws12-mamba") == find_live("mamba")
 
 
 def test_an_unknown_name_lists_what_is_shipped():
