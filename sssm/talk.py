@@ -10,7 +10,6 @@ once a sentence has ended the shortest soon forgets it.
 Decided here: the numbers of one frame and of many are the same to the last bit.
 """
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,7 +32,7 @@ def prior_of_frame(
 ) -> tuple[float, list[list[float]]]:
     """`prior` of one frame of one row, in Python's numbers, which are faster for so few."""
     talk = [_after(unknown, keep, means) for keep, means in zip(KEEPS, talk, strict=True)]
-    return _known([means[-1] for means in talk], caution), talk
+    return _known(*(means[-1] for means in talk), caution=caution), talk
 
 
 def prior(
@@ -59,7 +58,7 @@ def prior(
         before[:, :, 0], before[:, :, 1:] = unknown[:, t : t + 1], after[:, :, :-1]
         after = keep * after + (1 - keep) * before
         said[:, t] = after[:, :, -1]
-    return _known(np.moveaxis(said, 2, 0), caution), after
+    return _known(*np.moveaxis(said, 2, 0), caution=caution), after
 
 
 def _after(unknown: float, keep: float, means: list[float]) -> list[float]:
@@ -68,9 +67,8 @@ def _after(unknown: float, keep: float, means: list[float]) -> list[float]:
     return [keep * a + take * unknown, keep * b + take * a, keep * c + take * b]
 
 
-def _known(talks: Sequence[Number] | NDArray[np.float64], caution: int) -> Any:
+def _known(phrase: Number, sentence: Number, conversation: Number, *, caution: int) -> Number:
     """What the odds are multiplied by."""
-    phrase, sentence, conversation = talks
     quiet = (1 - MOST * phrase) * (1 - MOST * sentence) * (1 - MOST * conversation)
     known = quiet if caution else quiet**0
     for _ in range(caution - 1):  # not a power, whose last bit hangs on who works it out
