@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC, VERSION = b"SSSM", 2
+MAGIC, VERSION = b"SSSM", 3
 _DIGEST = hashlib.sha256().digest_size
 _START = len(MAGIC) + 1 + _DIGEST
 

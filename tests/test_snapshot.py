@@ -116,8 +116,8 @@ def test_every_flipped_byte_is_refused(spotter):
 
 def test_a_snapshot_of_another_version_is_refused(spotter):
     data = bytearray(spotter.stream().snapshot())
-    data[4] = 3
-    with pytest.raises(ValueError, match="a snapshot of version 3, this program reads 2"):
+    data[4] = 4
+    with pytest.raises(ValueError, match="a snapshot of version 4, this program reads 3"):
         spotter.restore(bytes(data))
 
 
