@@ -159,7 +159,7 @@ def test_a_snapshot_is_data():
     facts = {"samples": 3, "health": list(Health(1, 2, 3))}
     arrays = [np.arange(3), np.float32([[1, 2]]), np.zeros((0, 4), np.complex64), np.array([True])]
     data = pack(Snapshot(facts, arrays), "me")
-    assert data[:5] == b"SSSM\x02"
+    assert data[:5] == b"SSSM\x03"
     assert hashlib.sha256(data[37:]).digest() == data[5:37]
     back = unpack(data, "me")
     assert back.facts == facts

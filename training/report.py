@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from sssm.whole_file import whole_file
 from training.scoring import Figures
 
 CONFUSIONS_SHOWN = 10
@@ -63,4 +64,5 @@ def save_confusion(path: Path, labels: Sequence[str], figures: Figures, title: s
         axes.text(
             heard, said, str(matrix[said, heard]), color=color, size=8, ha="center", va="center"
         )
-    figure.savefig(path, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
