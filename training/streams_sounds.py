@@ -8,6 +8,7 @@ from sssm.labels import SILENCE, UNKNOWN
 from training import augment
 from training.corpus import SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet
+from training.made_sounds import made_sound
 from training.pools import NoisePool, SentencePool, TalkPool, WordPool
 from training.recipe import Recipe
 from training.vocabulary import onset, rime
@@ -25,7 +26,7 @@ BURST_S, BURST_OCTAVES = (0.15, 0.9), (-0.8, 0.8)  # as long as a word, and so m
 # How often each kind of sound stands in a stream beside the others, where there is any.
 SHARES = {
     "keyword": 0.38, "other": 0.09, "cut": 0.12, "beginning": 0.04, "ending": 0.04,
-    "together": 0.06, "blend": 0.06, "speech": 0.25, "noise": 0.06, "burst": 0.09,
+    "together": 0.06, "blend": 0.06, "speech": 0.25, "noise": 0.06, "burst": 0.09, "made": 0.06,
 }  # fmt: skip
 
 
@@ -89,6 +90,8 @@ class SoundPool:
             return _unknown(self._noise.draw(_samples(NOISE_S, rng), rng))
         if kind == "burst":
             return self._burst(rng)
+        if kind == "made":
+            return _unknown(made_sound(rng))
         word = self._keyword(rng) if kind == "keyword" else self._other(rng)
         return self._word(word, kind == "keyword", rng)
 
