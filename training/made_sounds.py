@@ -42,7 +42,7 @@ ANIMALS = (
     Animal((300, 700), (0.3, 1.2), (0, 1.5)),  # cries
 )
 
-Source = Callable[[], np.ndarray]  # each call is like the one before, and not the same
+Source = Callable[[], np.ndarray]  # an animal's or a stroke's is never quite the one before
 
 
 def made_sound(rng: np.random.Generator) -> np.ndarray:
@@ -65,7 +65,8 @@ def _animal(rng: np.random.Generator) -> Source:
     """An animal's calls."""
     kind = ANIMALS[rng.integers(len(ANIMALS))]
     pitch_hz, rough = _even_in_log(kind.pitch_hz, rng), rng.uniform(*kind.rough)
-    rise, fall, when = rng.uniform(0, 0.9), rng.uniform(0, 0.7), rng.uniform(0.4, 1.5)  # octaves
+    rise, fall = rng.uniform(0, 0.9), rng.uniform(0, 0.7)  # octaves
+    when = rng.uniform(0.4, 1.5)  # it is highest: below 1 early in a call, above 1 late
     pulses, breath = rng.random() < 0.7, rng.uniform(*BREATH)
     attack, decay = rng.uniform(0.02, 0.25), rng.uniform(0.2, 0.9)  # shares of a call
     resonances = [
@@ -119,8 +120,8 @@ def _beeping(rng: np.random.Generator) -> Source:
     hz, glide = _even_in_log(BEEP_HZ, rng), rng.uniform(-0.5, 0.5) * (rng.random() < 0.5)
     t = np.arange(int(rng.uniform(*BEEP_S) * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     turn = 2 * np.pi * np.cumsum(hz * 2 ** (glide * t / t[-1])) / SAMPLE_RATE_HZ
-    tone = np.sin(turn) + rng.uniform(0, 0.6) * np.sin(3 * turn)
-    return lambda: augment.fade(tone, EDGE)
+    tone = augment.fade(np.sin(turn) + rng.uniform(0, 0.6) * np.sin(3 * turn), EDGE)
+    return lambda: tone
 
 
 def _even_in_log(low_high: tuple[float, float], rng: np.random.Generator) -> float:
