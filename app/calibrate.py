@@ -84,7 +84,8 @@ def calibrate(
         except OSError as error:
             heard.failures.append(f"{out}: {reason_of(error)}, so the thresholds are only printed")
         _report(heard, thresholds, false_accepts_per_hour)
-        _draw(heard, thresholds, false_accepts_per_hour, picture)
+        if place.is_file() or not place.exists():  # beside a pipe there is no place for it
+            _draw(heard, thresholds, false_accepts_per_hour, picture)
     for line in heard.failures:
         tell(line)
     if heard.failures:
@@ -142,7 +143,8 @@ class _Recordings:
                 trace.push(stream.push_scores(samples))
                 progress.put(number, Heard(audio.heard_s, audio.replaced_samples, is_after))
                 if keyword is None:
-                    self.hours = before + audio.heard_s / 3_600
+                    sound = audio.heard_samples - audio.replaced_samples
+                    self.hours = before + sound / audio.sample_rate_hz / 3_600
 
     def false_accepts(self, fired: "Sequence[Fired]") -> "Counts":
         """(keywords,) of detections in the negatives."""

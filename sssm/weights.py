@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sssm.config import ModelConfig
+from sssm.weight_shapes import compare, compare_size
 from sssm.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -131,10 +132,12 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
 
     from sssm.model import KeywordModel
 
-    _compare_size(Path(path), card.config, arrays)
-    model = KeywordModel(card.config)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    _compare(Path(path), expected, arrays)
+    try:
+        compare_size(card.config, arrays)  # before memory is taken for what it asks for
+        model = KeywordModel(card.config)
+        compare(model.state_dict(), arrays)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     model.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
     return model.eval(), card
 
@@ -196,6 +199,10 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
         raise ModelFileError(f"{path}: no such model file")
     if path.suffix == ONNX:
         raise ModelFileError(f"{path}: exported; what is needed here are weights, {WEIGHTS}")
+    try:
+        metadata = _header_metadata(path)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _not_whole(path, error) from None
     if missing := missing_packages():
         raise ModelFileError(f"{path}: needs {missing[0]}: pip install 'sssm[torch]'")
     from safetensors import SafetensorError
@@ -203,12 +210,8 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
 
     try:
         arrays = load_file(path)
-        metadata = _header_metadata(path)
-    except (
-        SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
-    ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())
-        raise ModelFileError(f"{path}: not a whole safetensors file ({reason})") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _not_whole(path, error) from None
     values = _values(path, metadata)
     if values["checksum"] != _checksum(metadata, arrays):
         raise ModelFileError(f"{path}: damaged, its checksum does not match")
@@ -230,11 +233,19 @@ def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
 
 
 def _header_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a file that safetensors has just read: a length, then a JSON object."""
+    """Metadata of a safetensors file, which begins with a length and a JSON object."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        rest = path.stat().st_size - file.tell()
+        if length > rest:
+            raise ValueError(f"a header of {length} bytes, of which {rest} are there")
         header = json.loads(file.read(length))
     return dict(header.get("__metadata__", {}))
+
+
+def _not_whole(path: Path, error: Exception) -> ModelFileError:
+    reason = " ".join(str(error).split())
+    return ModelFileError(f"{path}: not a whole safetensors file ({reason})")
 
 
 def _values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -260,32 +271,6 @@ def _values(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def _compare_size(path: Path, config: ModelConfig, arrays: dict[str, np.ndarray]) -> None:
-    """Refuse a config that asks for far more than the file holds, before memory is taken for it."""
-    H = config.channels
-    wanted = config.depth * (2 * H * H + 2 * H * config.state_size)
-    wanted += config.bands if config.front == "filterbank" else 0
-    held = sum(value.size for value in arrays.values())
-    if wanted > held:
-        raise ModelFileError(f"{path}: its config asks for {wanted:,} weights, it holds {held:,}")
-
-
-def _compare(
-    path: Path, expected: dict[str, tuple[int, ...]], arrays: dict[str, np.ndarray]
-) -> None:
-    for name, shape in expected.items():
-        if name not in arrays:
-            raise ModelFileError(f"{path}: weight {name} is missing")
-        if arrays[name].shape != shape:
-            got = arrays[name].shape
-            raise ModelFileError(f"{path}: weight {name} has shape {got}, expected {shape}")
-        if arrays[name].dtype != np.float32:
-            raise ModelFileError(f"{path}: weight {name} is {arrays[name].dtype}, not float32")
-    unknown = sorted(arrays.keys() - expected.keys())
-    if unknown:
-        raise ModelFileError(f"{path}: unknown weight {unknown[0]!r}")
 
 
 def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:

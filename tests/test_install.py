@@ -156,6 +156,13 @@ def test_what_needs_an_extra_says_which(arguments: list[str], extra: str):
     assert f"pip install '{extra}'" in line
 
 
+def test_what_is_no_model_needs_no_extra():
+    result = command_without("info", "README.md")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert "README.md: not a whole safetensors file" in line
+
+
 @pytest.mark.parametrize("program", ["train", "evaluate", "evaluate_stream", "publish"])
 def test_training_says_which_extra_it_needs(program: str):
     code = f"import runpy; runpy.run_module('training.{program}', run_name='__main__')"

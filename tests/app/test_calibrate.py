@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -221,13 +222,16 @@ def test_a_cut_file_and_one_of_a_rate_that_the_model_cannot_hear_are_told(
     assert slow.startswith(f"{tmp_path / 'talk/b.flac'}: recorded at 8000 Hz; ")
 
 
-@pytest.mark.parametrize("make", ["nothing", "empty", "silent"])
+NO_SOUND = {"silent": np.zeros(0), "not a number": np.full(RATE, np.nan)}
+
+
+@pytest.mark.parametrize("make", ["nothing", "empty", *NO_SOUND])
 def test_where_nothing_is_heard_no_thresholds_are_written(calibrate, tmp_path, make):
     folder = tmp_path / "folder"
     if make != "nothing":
         folder.mkdir()
-    if make == "silent":
-        soundfile.write(folder / "x.wav", np.zeros(0), RATE)
+    if make in NO_SOUND:
+        soundfile.write(folder / "x.wav", NO_SOUND[make], RATE, subtype="FLOAT")
     out = tmp_path / "t.json"
     result = calibrate("--negatives", folder, "--out", out)
     assert result.exit_code == 1
@@ -328,3 +332,17 @@ def test_without_matplotlib_there_is_no_picture(calibrate, noises, tmp_path, mon
     assert result.exit_code == 0
     assert "matplotlib is not installed" in result.stderr
     assert not (tmp_path / "t.png").exists()
+
+
+def test_thresholds_into_a_pipe_have_no_picture_beside_them(calibrate, noises, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        result = calibrate("--negatives", noises, "--out", pipe)
+        assert set(json.loads(os.read(reader, 10_000))["thresholds"]) == {"yes", "no"}
+    finally:
+        os.close(reader)
+    assert (result.exit_code, result.stderr.count("Traceback")) == (0, 0)
+    assert "curve" not in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
