@@ -24,9 +24,12 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value: object = version("sssm")
+        try:
+            value: object = version("sssm")
+        except PackageNotFoundError:  # a checkout that is not installed
+            raise AttributeError("sssm is not installed, so it has no version") from None
     elif name in _HOME:
         from importlib import import_module
 

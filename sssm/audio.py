@@ -35,7 +35,8 @@ UNKNOWN_BYTES = 0x7FFF_0000
 # Float files may hold 16-bit integers as they are.  Beyond that a sample is damage, and its square
 # must not overflow in the bank.
 LARGEST = 32_768.0
-# Noted of an RF64 file that ends early.
+# Noted of a WAV, AIFF, W64 or AU file that ends early, and of an RF64 file.
+CUT_DATA = r"(?m)^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)"
 CUT_RF64 = r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)"
 # Noted of a Vorbis file without its last pages, with a part of one, and of such an Opus file.
 CUT_OGG = (
@@ -283,12 +284,11 @@ def _tells_its_length(path: str | os.PathLike[str]) -> bool:
 
 
 def _is_cut_short(log: str) -> bool:
-    """By what libsndfile noted of a WAV, RF64 or OGG, of which it reads what is there."""
-    promised = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    cut_wav = bool(promised and int(promised[2]) < int(promised[1]) < UNKNOWN_BYTES)
+    """By what libsndfile noted of a file of which it reads what is there."""
+    cut = any(int(held) < int(told) < UNKNOWN_BYTES for told, held in re.findall(CUT_DATA, log))
     counted = re.search(CUT_RF64, log)
     cut_rf64 = bool(counted and int(counted[1]) < int(counted[2]))
-    return cut_wav or cut_rf64 or any(note in log for note in CUT_OGG)
+    return cut or cut_rf64 or any(note in log for note in CUT_OGG)
 
 
 def decoder_reason(error: Exception) -> str:

@@ -17,6 +17,7 @@ from sssm.clip import clip_scores
 from sssm.engines.engine import Engine
 from sssm.hearing import mono
 from sssm.live import LiveModel, Names, at_rate_of, live, load_live
+from sssm.timing import NATIVE_RATES_HZ, whole_rate
 from sssm.weights import ModelFileError
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class Classifier:
                 the file hears another rate alone.
         """
         numbers = (mono(piece)[0] for piece in pieces)
-        return self._scores(self._engine_at(sample_rate_hz), numbers, sample_rate_hz)
+        rate = whole_rate(sample_rate_hz, NATIVE_RATES_HZ)
+        return self._scores(self._engine_at(rate), numbers, rate)
 
     def _scores(
         self, engine: Engine, pieces: Iterable[Samples], sample_rate_hz: int

@@ -15,7 +15,7 @@ from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
 from sssm.layers.sample_front import SampleFront, SampleFrontState
-from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, is_native
+from sssm.timing import FRAMES_HZ, NATIVE_RATES_HZ, whole_rate
 
 
 class ModelState(NamedTuple):
@@ -57,13 +57,11 @@ class KeywordModel(StreamingLayer[ModelState]):
         """The same weights listening at another rate, 8,000 to 48,000 Hz; nothing is copied.
 
         Raises:
-            ValueError: the rate is outside of this range.
+            ValueError: the rate is outside of this range, or no whole number.
         """
-        if not is_native(sample_rate_hz):
-            low, high = NATIVE_RATES_HZ
-            raise ValueError(f"rate must be {low} to {high} Hz, got {sample_rate_hz}")
+        rate = whole_rate(sample_rate_hz, NATIVE_RATES_HZ)
         other = self._clone()
-        other._modules = self._modules | {"front": self.front.at_rate(sample_rate_hz)}
+        other._modules = self._modules | {"front": self.front.at_rate(rate)}
         return other
 
     def init_state(self, batch: int) -> ModelState:

@@ -54,7 +54,7 @@ def unpack(data: bytes, model: str) -> Snapshot:
     if hashlib.sha256(body).digest() != data[_START - _DIGEST : _START]:
         raise ValueError("a damaged snapshot: its checksum does not match")
     length = int.from_bytes(body[:4], "little")
-    header = json.loads(body[4 : 4 + length])
+    header = json.loads(bytes(body[4 : 4 + length]))
     if header["model"] != model:
         raise ValueError(f"a snapshot of a stream of another model ({header['model']})")
     arrays, at = [], 4 + length

@@ -18,11 +18,14 @@ from sssm.live import Card, LiveModel, Names, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
-from sssm.timing import FRAMES_HZ, is_native
+from sssm.timing import FRAMES_HZ, is_native, whole_rate
 
 
 class KeywordSpotter:
     """A model that listens.  It may be shared by threads; a stream belongs to one.
+
+    Processes may share it by fork where it runs on onnxruntime.  On torch they are to be spawned:
+    a forked one hangs, as all do whose parent has torch compute in several threads.
 
     Attributes:
         card: of the model.
@@ -104,7 +107,7 @@ class KeywordSpotter:
         Raises:
             ValueError: no whole number of samples a second, or too few or many for speech.
         """
-        rate = _rate(sample_rate_hz)
+        rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
         engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
         return Stream(engine, detector, rate, self.fingerprint)
 
@@ -114,7 +117,7 @@ class KeywordSpotter:
         Raises:
             ValueError: a rate that `stream` refuses, or no stream at all.
         """
-        rate = _rate(sample_rate_hz)
+        rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
         if size < 1:
             raise ValueError(f"a batch has at least one stream, got {size}")
         engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
@@ -131,12 +134,3 @@ class KeywordSpotter:
 
     def _at(self, rate: int) -> tuple[Engine, Detector]:
         return self._engine_at(rate), dataclasses.replace(self.detector, sample_rate_hz=rate)
-
-
-def _rate(sample_rate_hz: float) -> int:
-    low, high = READABLE_RATES_HZ
-    if not low <= sample_rate_hz <= high or int(sample_rate_hz) != sample_rate_hz:
-        raise ValueError(
-            f"rate must be a whole number from {low} to {high} Hz, got {sample_rate_hz}"
-        )
-    return int(sample_rate_hz)

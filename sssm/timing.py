@@ -24,6 +24,20 @@ NATIVE_RATES_HZ = (8_000, 48_000)
 """Lowest and highest rate of audio that a model hears without a resampler."""
 
 
+def whole_rate(sample_rate_hz: float, bounds: tuple[int, int]) -> int:
+    """The rate, of which there are lowest and highest.
+
+    Raises:
+        ValueError: no whole number of samples a second, or outside of them.
+    """
+    low, high = bounds
+    if not low <= sample_rate_hz <= high or int(sample_rate_hz) != sample_rate_hz:
+        raise ValueError(
+            f"rate must be a whole number from {low} to {high} Hz, got {sample_rate_hz}"
+        )
+    return int(sample_rate_hz)
+
+
 def is_native(rate: float) -> bool:
     """Whether a model hears audio at this rate as it is."""
     low, high = NATIVE_RATES_HZ

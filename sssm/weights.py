@@ -134,7 +134,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple["KeywordModel", ModelCard]
 
     try:
         compare_size(card.config, arrays)  # before memory is taken for what it asks for
-        model = KeywordModel(card.config)
+        model = KeywordModel(card.config).float()
         compare(model.state_dict(), arrays)
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None

@@ -192,7 +192,9 @@ def test_what_comes_before_damage_is_heard_and_the_error_says_where_it_begins(tm
         np.testing.assert_allclose(x, noise[: len(x)], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["cut.wav", "cut.rf64", "cut.ogg"])
+@pytest.mark.parametrize(
+    "name", ["cut.wav", "cut.rf64", "cut.ogg", "cut.aiff", "cut.w64", "cut.au"]
+)
 def test_what_is_cut_short_is_damaged_once_it_was_heard(tmp_path, name):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 9)
     soundfile.write(tmp_path / name, noise, 16_000, format=name.removeprefix("cut."))

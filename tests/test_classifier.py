@@ -123,6 +123,13 @@ def test_pieces_may_be_int16_and_hold_what_is_no_number(classifier):
         classifier.scores([whole.astype(int)], 16_000)
 
 
+def test_a_rate_is_a_whole_number(classifier):
+    x = chirp(0.5)
+    assert classifier.scores([x], 16_000.0) == classifier.scores([x], 16_000)
+    with pytest.raises(ValueError, match="rate must be a whole number from 8000 to 48000 Hz"):
+        classifier.scores([x], 16_000.5)
+
+
 def test_an_answer_that_is_no_number_is_blamed_on_the_model(model_file):
     network, _ = load_model(model_file)
     with torch.no_grad():

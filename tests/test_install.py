@@ -221,6 +221,15 @@ def test_unknown_name_is_an_attribute_error():
     assert "AttributeError: module 'sssm' has no attribute 'nothing'" in result.stderr
 
 
+def test_a_checkout_that_is_not_installed_has_no_version():
+    code = (
+        "import importlib.metadata as m, sssm\n"
+        "def absent(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = absent; print(hasattr(sssm, '__version__'))"
+    )
+    assert run(sys.executable, "-c", code).stdout == "False\n"
+
+
 def test_version_is_said_in_one_place(command: str):
     written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert metadata.version("sssm") == written, "installed from another state: pip install again"

@@ -196,10 +196,24 @@ def test_at_rate_shares_the_weights(layer):
     assert torch.equal(other.at_rate(16_000)(x)[0], model(x)[0])
 
 
-@pytest.mark.parametrize("rate", [7_999, 48_001, 0])
+@pytest.mark.parametrize("rate", [7_999, 48_001, 0, 16_000.5])
 def test_a_rate_outside_of_its_range_is_refused(rate):
-    with pytest.raises(ValueError, match=f"rate must be 8000 to 48000 Hz, got {rate}"):
+    said = f"rate must be a whole number from 8000 to 48000 Hz, got {rate}"
+    with pytest.raises(ValueError, match=said):
         tiny().at_rate(rate)
+
+
+@pytest.mark.parametrize("shape", [(1, 320), (1, 1, 320), (1, 320, 2)])
+def test_what_is_no_row_of_samples_is_refused(shape):
+    with pytest.raises(ValueError, match=r"need x \(batch, samples, 1\); got"):
+        tiny()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("samples", [100, 160, 480])
+def test_a_state_of_fewer_rows_is_refused(samples):
+    model = tiny()
+    with pytest.raises(ValueError, match=r"need h0 \(batch, 2, K\); got \(1, 2, .*batch 3"):
+        model(torch.zeros(3, samples, 1), model.init_state(1))
 
 
 def test_band_limits_reach_the_front_row_by_row():

@@ -39,7 +39,7 @@ def test_a_restored_stream_goes_on_bit_for_bit(spotter, rate, at):
     assert restored.time_s == stream.time_s
     assert restored.health == stream.health
     np.testing.assert_array_equal(restored.scores, stream.scores)
-    assert restored.snapshot() == data
+    assert restored.snapshot() == spotter.restore(memoryview(data)).snapshot() == data
     np.testing.assert_array_equal(restored.push_scores(x[at:]), stream.push_scores(x[at:]))
     again = spotter.restore(data)  # a snapshot is a value
     assert again.push(x[at:]) == spotter.restore(data).push(x[at:])

@@ -80,6 +80,17 @@ def test_a_model_comes_back_bit_for_bit(file, model, card):
         assert torch.equal(loaded.state_dict()[name], value)
 
 
+def test_a_model_is_in_float32_whatever_torch_makes_by_itself(file):
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        model, _ = load_model(file)
+        logits, _ = model(torch.zeros(1, 800, 1))
+    finally:
+        torch.set_default_dtype(usual)
+    assert {value.dtype for value in (logits, *model.parameters())} == {torch.float32}
+
+
 def test_a_card_is_read_without_torch(file):
     code = (
         "import sys; from sssm.weights import read_card;"

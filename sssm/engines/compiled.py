@@ -69,6 +69,8 @@ class CompiledEngine:
 
     def run(self, x: Samples, before: int, state: State, out: State | None = None) -> Run:
         bank, gain, h, pool = (np.array(part, np.float32, order="C") for part in state)
+        # For one that is read-only or not aligned the loops would be compiled anew, for seconds.
+        x = np.require(x, np.float32, ["C", "A", "W"])
         rows = x.shape[0]
         pieces, lengths = cut(x, before, self._size, self._rate, READINGS_HZ)
         u = _times(pieces, self._taps, self._no_bias)

@@ -109,7 +109,12 @@ class Filterbank(StreamingLayer[FilterbankState]):
             state: of the samples before.
             bandwidth_hz: (batch,) highest frequency that a row holds, where that is less than half
                 the rate; its modes above are unheard, as they would be at a lower rate.
+
+        Raises:
+            ValueError: shapes do not agree.
         """
+        if x.dim() != 3 or x.shape[2] != 1:
+            raise ValueError(f"need x (batch, samples, 1); got {tuple(x.shape)}")
         state = self.init_state(x.shape[0]) if state is None else state
         x = x.to(self.scale.dtype)
         before = int(state.samples)

@@ -29,11 +29,11 @@ from sssm.timing import (
     READINGS_A_FRAME,
     READINGS_HZ,
     frames_within,
-    is_native,
+    whole_rate,
 )
 from sssm.weights import ModelFileError
 
-KEPT = 64  # calls whose arrays are kept in a thread; a live stream has two or three
+KEPT = 256  # calls whose arrays are kept in a thread; a live stream has two or three
 FRAMES = ".frame.onnx"  # ends the name of a file of unit `frame` beside one that hears any length
 
 Array = NDArray[np.float32]
@@ -69,13 +69,10 @@ class OnnxModel:
             ValueError: the rate is not one of 8 to 48 kHz.
             ModelFileError: the file hears another rate alone.
         """
-        if not is_native(sample_rate_hz):
-            low, high = NATIVE_RATES_HZ
-            raise ValueError(f"rate must be {low} to {high} Hz, got {sample_rate_hz}")
-        rate = self.card.sample_rate_hz
-        if sample_rate_hz != rate and not (self.is_open and self.card.modes):
-            raise ModelFileError(f"{self.path}: hears {rate} Hz alone, not {sample_rate_hz} Hz")
-        return OnnxEngine(self, sample_rate_hz)
+        rate, own = whole_rate(sample_rate_hz, NATIVE_RATES_HZ), self.card.sample_rate_hz
+        if rate != own and not (self.is_open and self.card.modes):
+            raise ModelFileError(f"{self.path}: hears {own} Hz alone, not {rate} Hz")
+        return OnnxEngine(self, rate)
 
     def _beside(self, path: Path) -> onnxruntime.InferenceSession | None:
         """The same model by the frame at the same rate, if that is what the file holds."""
@@ -232,8 +229,9 @@ class OnnxEngine:
     def _bind(
         self, rows: int, frames: int, turn: int, before: Array | None, after: Array | None
     ) -> _Bound:
-        size, given = rows * self._start.shape[1], (before, after)
-        states = [np.zeros(size, np.float32) if x is None else x.reshape(-1) for x in given]
+        given = before, after
+        own = self._scratch(rows * self._start.shape[1]) if before is None else given
+        states = [x.reshape(-1) for x in own if x is not None]
         session = self._frames if self._frames is not None and frames == 1 else self._session
         binding, shape = session.io_binding(), (rows, frames, len(self._card.labels))
         audio = np.zeros((rows, frames * READINGS_A_FRAME * self._size), np.float32)
@@ -251,6 +249,18 @@ class OnnxEngine:
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         return _Bound(session, binding, audio, read, written, scores, logits, given)
+
+    def _scratch(self, size: int) -> list[Array]:
+        """Two states for a call that hands in none.
+
+        It leaves nothing in them, so all such calls share them: of a batch any number of rows may
+        be active, and two states for each number would be hundreds of MB.
+        """
+        both: list[Array] = self._local.__dict__.setdefault("scratch", [np.zeros(0, np.float32)])
+        if both[0].size < size:
+            self._local.bound.clear()  # they hold the smaller ones
+            both[:] = np.zeros((2, size), np.float32)
+        return [x[:size] for x in both]
 
     def _parts(self, states: Array, rows: int) -> list[Array]:
         """(rows, numbers) of every tensor, which stand one after the other."""

@@ -66,6 +66,18 @@ def test_samples_may_be_read_only(name):
     engine.run(x, 0, engine.init_state(1))
 
 
+def test_no_kind_of_array_has_its_loops_compiled_anew():
+    """That takes seconds: of read-only samples, and of those behind a packet's odd header."""
+    engine, x = engine_for(MODELS["compiled"], 16_000), sounds(16_000, 3)
+    wanted = engine.run(x, 0, engine.init_state(1)).scores
+    compiled = len(linear.signatures)
+    unaligned = np.frombuffer(b"0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
+    for samples in (unaligned, np.repeat(x, 2, axis=1)[:, ::2]):
+        samples.flags.writeable = False
+        assert np.array_equal(engine.run(samples, 0, engine.init_state(1)).scores, wanted)
+    assert len(linear.signatures) == compiled
+
+
 @pytest.mark.parametrize("name", MODELS)
 @settings(deadline=None, max_examples=10)
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rate=st.sampled_from(RATES))

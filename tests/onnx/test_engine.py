@@ -136,7 +136,9 @@ def test_states_may_be_parts_of_an_array(files):
 
 def test_a_rate_that_no_model_hears_is_refused(files):
     for rate in (0, 7_999, 48_001):
-        with pytest.raises(ValueError, match=f"rate must be 8000 to 48000 Hz, got {rate}"):
+        with pytest.raises(
+            ValueError, match=f"rate must be a whole number from 8000 to 48000 Hz, got {rate}"
+        ):
             OnnxModel(files[1]).at_rate(rate)
 
 
@@ -361,6 +363,19 @@ def test_what_was_bound_last_is_kept(files, monkeypatch):
     for frames in (1, 2, 3, 1, 4, 1, 3, 2):
         engine.run(np.zeros((1, frames * 160), np.float32), 0, engine.init_state(1))
     assert bound == [1, 2, 3, 4, 2]
+
+
+def test_any_number_of_rows_is_run_in_the_same_arrays(files):
+    """Of a batch any may be active: states for each number would be hundreds of MB."""
+    engine = OnnxModel(files[1]).at_rate(16_000)
+    whole = engine._bound(64, 1, 0)
+    for rows in range(1, 64):
+        part = engine._bound(rows, 1, 0)
+        assert np.shares_memory(whole.before[0], part.before[0])
+        assert np.shares_memory(whole.after[0], part.after[0])
+        assert not np.shares_memory(part.before[0], part.after[0])
+    larger = engine._bound(65, 1, 0)
+    assert np.shares_memory(larger.before[0], engine._bound(64, 1, 0).before[0])
 
 
 def test_threads_share_no_arrays(files):

@@ -122,8 +122,6 @@ def filterbank(
             f"need x (batch, length), a and b (K,); "
             f"got x {tuple(x.shape)}, a {tuple(a.shape)}, b {tuple(b.shape)}"
         )
-    if h0.shape != (x.shape[0], 2, a.shape[0]):
-        raise ValueError(f"need h0 (batch, 2, K); got {tuple(h0.shape)}")
     return filterbank_by(x, filterbank_matrices(a, b, longest=longest), ends, h0)
 
 
@@ -137,8 +135,14 @@ def filterbank_matrices(a: Tensor, b: Tensor, *, longest: int) -> FilterbankMatr
 def filterbank_by(
     x: Tensor, matrices: FilterbankMatrices, ends: Tensor, h0: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`filterbank` by matrices that were made before, for many calls with the same modes."""
+    """`filterbank` by matrices that were made before, for many calls with the same modes.
+
+    Raises:
+        ValueError: shapes do not agree, or a reading is longer than the matrices are for.
+    """
     taps, carries = matrices
+    if h0.shape != (x.shape[0], 2, carries.shape[2]):
+        raise ValueError(f"need h0 (batch, 2, K); got {tuple(h0.shape)}, batch {x.shape[0]}")
     x = x.to(taps.dtype)
     if x.shape[1] == 0:
         energy = x.new_zeros(x.shape[0], 0, carries.shape[2])
