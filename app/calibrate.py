@@ -60,7 +60,7 @@ def calibrate(
         refuse(f"{out}: the curve is drawn there, so the thresholds need another name")
     if picture.exists() and not place.exists():
         refuse(f"{picture}: is there without {out}, and the curve would be drawn over it")
-    if positives is not None and not Path(positives).is_dir():
+    if positives is not None and not os.path.isdir(positives):
         refuse(f"{positives}: no such folder")
     heard = _Recordings(spotter)
     files, failures = listed([negatives])
@@ -68,7 +68,7 @@ def calibrate(
     recordings = [(path, None) for path in files] + _of_keywords(positives, heard)
     for written in (out, str(picture)):
         keep_inputs(written, [*members_of(model), *(path for path, _ in recordings)])
-    if named := [word for word in spotter.keywords if Path(negatives, word).is_dir()]:
+    if named := [word for word in spotter.keywords if os.path.isdir(Path(negatives, word))]:
         folders = ", ".join(named)
         tell(
             f"{negatives}: holds {folders}; what is said there counts as a false accept, so it may"
@@ -176,7 +176,7 @@ def _of_keywords(folder: str | None, heard: _Recordings) -> list[tuple[str, str 
     found: list[tuple[str, str | None]] = []
     for keyword in heard.spotter.keywords:
         names = [Path(folder, name) for name in dict.fromkeys((keyword, keyword.replace(" ", "_")))]
-        files, failures = listed([str(path) for path in names if path.is_dir()])
+        files, failures = listed([str(path) for path in names if os.path.isdir(path)])
         heard.failures += failures
         found += [(path, keyword) for path in files]
     if not found:

@@ -17,11 +17,11 @@ from app.calibrate import calibrate
 from app.classify import classify
 from app.demo import demo
 from app.export import export
-from app.interrupt import heed_ctrl_c
 from app.listen import listen
 from app.models import info, models
 from app.record import record
 from app.scan import scan
+from sssm.interrupt import CTRL_C, heed_ctrl_c
 from sssm.reason import reason_of
 
 cli = typer.Typer(
@@ -74,6 +74,8 @@ def main() -> None:
             raise
         terminal.forget_output()
         raise SystemExit(0) from None
+    except KeyboardInterrupt:  # before or after a command, which ends by itself
+        raise SystemExit(CTRL_C) from None
     except OSError as error:
         # All that is read or written has a name, but for the answer.
         terminal.tell(f"{error.filename or 'standard output'}: {reason_of(error)}")

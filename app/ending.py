@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from app.interrupt import CTRL_C
+from sssm.interrupt import CTRL_C
 
 
 class Ending:

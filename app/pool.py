@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -111,7 +111,7 @@ def _in_processes(
     ended: set[int] = set()
     first = following = 0
     try:
-        with _ctrl_c_ignored():
+        with _ctrl_c_waits():
             for _ in range(processes):
                 here, there = context.Pipe()
                 process = context.Process(target=_serve, args=(work, there), daemon=True)
@@ -177,10 +177,21 @@ def _serve(work: Callable[[Any], Iterable[Any]], connection: Connection) -> None
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """Processes that start meanwhile never hear it: who started them says what there is to say."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ctrl_c_waits() -> Iterator[None]:
+    """Processes that start meanwhile never hear it, this one does at the end.
+
+    Who started them says what there is to say.
+    """
+    if sys.platform == "win32":  # nothing there holds it back: one that comes now is lost
+        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, ignored)
+        return
+    resource_tracker.ensure_running()  # with the first process, and would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

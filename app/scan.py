@@ -16,7 +16,6 @@ import typer
 
 from app.event_file import Event, EventFile, check_name
 from app.events import Heard, events
-from app.interrupt import CTRL_C
 from app.outputs import keep_inputs
 from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
@@ -34,6 +33,7 @@ from app.terminal import (
     shown,
     tell,
 )
+from sssm.interrupt import CTRL_C
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:

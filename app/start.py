@@ -1,6 +1,6 @@
 """Where the command `sssm` starts: Ctrl-C is heeded before anything else is imported."""
 
-from app.interrupt import heed_ctrl_c
+from sssm.interrupt import heed_ctrl_c
 
 
 def main() -> None:

@@ -6,6 +6,9 @@ All of it is programs, `python -m training.NAME`: without the extra `train` one 
 import sys
 from importlib.util import find_spec
 
+from sssm.interrupt import heed_ctrl_c
+
+heed_ctrl_c()  # what is imported next takes seconds
 _NEEDS = ("torch", "numba", "safetensors", "lightning_fabric", "matplotlib", "scipy", "tensorboard")
 
 if _missing := [name for name in _NEEDS if find_spec(name) is None]:

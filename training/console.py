@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import typer
 
+from sssm.interrupt import CTRL_C
+from sssm.reason import reason_of
 from sssm.weights import ModelFileError
 
 INPUT_FAILED, WRONG_USAGE = 1, 2  # exit codes
@@ -33,16 +35,22 @@ def failures_told() -> Iterator[None]:
     """What fails within is one line and an exit code.
 
     Raises:
-        typer.Exit: 2 for a model that is unknown or damaged, 1 for whatever else failed.
+        typer.Exit: 2 for a model that is unknown or damaged, 1 for whatever else failed, 130 for
+            Ctrl-C.
     """
     try:
         yield
     except ModelFileError as error:
         tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        tell(f"{error.filename or 'standard output'}: {reason_of(error)}")
+        raise typer.Exit(INPUT_FAILED) from None
+    except ValueError as error:
         tell(str(error))
         raise typer.Exit(INPUT_FAILED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(CTRL_C) from None
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:

@@ -84,6 +84,8 @@ def evaluate(
         raise typer.BadParameter("--data or --folder, not both")
     if not png.parent.is_dir():  # better now than after minutes of work
         raise typer.BadParameter(f"{png.parent} is no folder")
+    if png.suffix.lower() != ".png":  # it may be a recording
+        raise typer.BadParameter(f"{png}: the name of a picture ends in .png")
     with failures_told():
         network, _ = load_model(find_model(model))
         if folder is not None:
@@ -94,13 +96,13 @@ def evaluate(
         what = folder.resolve().name if folder else split.value
         title = f"{Path(model).stem} on {what}: {measured.figures.accuracy:.1%}"
         save_confusion(png, labels, measured.figures, title)
-    report = {
-        "model": model,
-        "split": None if folder else split.value,
-        **_report(measured),
-        "confusion_png": str(png.resolve()),
-    }
-    say(json.dumps(report) if as_json else table(labels, measured.figures, _facts(report)))
+        report = {
+            "model": model,
+            "split": None if folder else split.value,
+            **_report(measured),
+            "confusion_png": str(png.resolve()),
+        }
+        say(json.dumps(report) if as_json else table(labels, measured.figures, _facts(report)))
     if measured.failures:
         raise typer.Exit(INPUT_FAILED)
 

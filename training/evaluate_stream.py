@@ -100,8 +100,10 @@ def evaluate_stream(
         tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
     with failures_told():
-        out.mkdir(parents=True, exist_ok=True)
-        positives, negatives = _hear(spotter, data, split, minutes, snr_db, seed)
+        with_words, without = _sessions(spotter, data, split, minutes, snr_db, seed)
+        out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of work
+        positives = Positives(spotter, with_words, LOWEST, track)
+        negatives = Negatives(spotter, without, LOWEST, track)
         extra: dict[str, Any] = {}
         if rate is not None and out_thresholds is not None:
             spotter, extra = _chosen(spotter, positives, negatives, rate)
@@ -109,29 +111,27 @@ def evaluate_stream(
                 out_thresholds, spotter.thresholds, fingerprint=spotter.fingerprint
             )
         result = _measure(spotter, positives, negatives, out, f"{Path(model).stem} on {split}")
-    how = {
-        "model": model,
-        "fingerprint": spotter.fingerprint,
-        "split": split.value,
-        "snr_db": snr_db,
-        "seed": seed,
-    }
-    result = {**how, **result, **extra}
-    if not as_json:
-        say(tables(result))
-    say(json.dumps(result))
+        how = {
+            "model": model,
+            "fingerprint": spotter.fingerprint,
+            "split": split.value,
+            "snr_db": snr_db,
+            "seed": seed,
+        }
+        result = {**how, **result, **extra}
+        if not as_json:
+            say(tables(result))
+        say(json.dumps(result))
 
 
-def _hear(
+def _sessions(
     spotter: KeywordSpotter, root: Path, split: Split, minutes: float, snr_db: float, seed: int
-) -> tuple[Positives, Negatives]:
+) -> tuple[KeywordSessions, NegativeSessions]:
     corpus = open_corpus(root, own_words=False)
     words = spotter.keywords
-    with_words = KeywordSessions(corpus, words, split, minutes=minutes, snr_db=snr_db, seed=seed)
-    without = NegativeSessions(corpus, read_transcripts(root), words, split, seed=seed)
     return (
-        Positives(spotter, with_words, LOWEST, track),
-        Negatives(spotter, without, LOWEST, track),
+        KeywordSessions(corpus, words, split, minutes=minutes, snr_db=snr_db, seed=seed),
+        NegativeSessions(corpus, read_transcripts(root), words, split, seed=seed),
     )
 
 

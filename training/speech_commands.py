@@ -29,7 +29,7 @@ def recordings(root: Path, *, download: bool) -> list[Recording]:
         ValueError: the data set is not there, and `download` is off or fails.
     """
     if not download and not (root / FOLDER).is_dir():
-        raise ValueError(f"{root / FOLDER} is not there; --download fetches Speech Commands")
+        raise ValueError(f"{root / FOLDER} is not there; training.train --download fetches it")
     lists = [root / FOLDER / f"{split}_list.txt" for split in ("validation", "testing")]
     listed = all(path.is_file() for path in lists)
     dataset_class = _import_torchaudio().datasets.SPEECHCOMMANDS

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from sssm.interrupt import CTRL_C
 from sssm.reason import reason_of
 from training.console import INPUT_FAILED, WRONG_USAGE
 from training.recipe import PRESETS, preset
@@ -56,9 +57,9 @@ def train(
     except Interrupted as stop:
         if os.environ.get("RANK", "0") == "0":
             typer.echo(f"{stop}; the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(CTRL_C) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(CTRL_C) from None
 
 
 def _failed(error: Exception, code: int) -> typer.Exit:

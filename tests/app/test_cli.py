@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sssm
-from app.cli import cli
+from app.cli import cli, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,19 @@ def test_wrong_usage_is_2(arguments):
     assert CliRunner().invoke(cli, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("when", ["as the command line is loaded", "in a command"])
+def test_ctrl_c_before_a_command_is_130(monkeypatch):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.cli.cli", stopped)
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    assert leaving.value.code == 130
+
+
+@pytest.mark.parametrize(
+    "when", ["as the command line is loaded", "in a command", "as training is loaded"]
+)
 def test_ctrl_c_ends_an_import_at_once(tmp_path, when):
     """Such a module takes Ctrl-C for an error of its own."""
     (tmp_path / "greedy.py").write_text(
@@ -44,6 +56,8 @@ cli.main()
     if when == "as the command line is loaded":
         (tmp_path / "greedy.py").rename(tmp_path / "typer.py")
         program = "from app.start import main; main(); print('went on')"
+    if when == "as training is loaded":
+        program = "import training, greedy; print('went on')"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.ending import asked_to_end, reader_watch
-from app.interrupt import CTRL_C
+from sssm.interrupt import CTRL_C
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = r"""

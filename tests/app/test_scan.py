@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -547,6 +548,22 @@ def test_a_process_that_dies_or_raises_is_no_silence(work, items, error):
     """Work that needs no import: an end with 9, and a number, in which there is no message."""
     with pytest.raises(error):
         list(arrivals(work, items, 2))
+
+
+def test_ctrl_c_while_processes_start_is_heard_once_they_have(monkeypatch):
+    """And by none of them: they are terminated."""
+    start, started = SpawnProcess.start, []
+
+    def interrupted(process):
+        os.kill(os.getpid(), signal.SIGINT)
+        start(process)
+        started.append(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(arrivals(list, ["ab", "c"], 2))
+    assert [process.exitcode for process in started] == [-signal.SIGTERM] * 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 def test_a_connection_may_be_of_any_class(monkeypatch):

@@ -231,6 +231,7 @@ def test_a_model_of_other_words(evaluate, commands_root, make_model):
         (["--data", ".", "--split", "dev"], "dev"),
         (["--data", ".", "--png", "no/such/place.png"], "no/such is no folder"),
         (["--data", ".", "--png", "."], "is a directory"),
+        (["--data", ".", "--png", "yes.wav"], "yes.wav: the name of a picture ends in .png"),
     ],
 )
 def test_wrong_usage(evaluate, core_model, arguments, reason):
@@ -247,6 +248,26 @@ def test_ctrl_c_is_130(evaluate, commands_root, core_model, monkeypatch):
     result = evaluate("--data", commands_root, "--model", core_model)
     assert result.exit_code == 130
     assert "Traceback" not in result.output
+
+
+def test_a_picture_that_cannot_be_drawn_is_told(evaluate, folder, make_model, tmp_path):
+    picture = tmp_path / "x.png"
+    picture.with_name("x.png.part").mkdir()
+    model = make_model("yes", "no", UNKNOWN, SILENCE)
+    result = evaluate("--folder", folder, "--model", model, "--png", picture)
+    assert result.exit_code == 1
+    assert last_line(result) == f"{picture}.part: is a directory"
+
+
+def test_as_a_command_that_cannot_answer(folder, make_model, tmp_path):
+    model = make_model("yes", "no", UNKNOWN, SILENCE)
+    command = [sys.executable, "-m", "training.evaluate", "--folder", folder, "--model", model]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, "--png", tmp_path / "x.png"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "standard output: no space left on device"
 
 
 def test_as_a_command_whose_reader_leaves(folder, make_model, tmp_path):

@@ -470,6 +470,13 @@ def test_wrong_usage_and_what_is_missing_are_one_line(commands_root, model, tmp_
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
+def test_without_recordings_no_folder_is_left(model, tmp_path):
+    result = evaluate("--data", tmp_path, "--out", tmp_path / "o", "--model", model)
+    assert result.exit_code == 1
+    assert "is not there" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_names_the_options():
     result = subprocess.run(
         [sys.executable, "-m", "training.evaluate_stream", "--help"],

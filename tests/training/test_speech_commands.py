@@ -53,7 +53,9 @@ def test_lists_go_before_the_rule(tmp_path):
 
 
 def test_missing_data_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match=r"^\S+ is not there; --download fetches .*$"):
+    with pytest.raises(
+        ValueError, match=r"^\S+ is not there; training.train --download fetches .*$"
+    ):
         recordings(tmp_path, download=False)
 
 

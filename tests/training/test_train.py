@@ -238,7 +238,7 @@ def test_mixed_precision(words, tmp_path):
         (["--init", "nothing.safetensors"], "no such model file"),
         (["--init", __file__], "not a whole safetensors file"),
         (["labels=sc13"], "labels must be one of"),
-        (["labels=sc12"], "is not there; --download fetches"),
+        (["labels=sc12"], "is not there; training.train --download fetches"),
     ],
 )
 def test_wrong_usage_is_one_line(words, tmp_path, settings, message):
