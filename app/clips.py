@@ -2,7 +2,7 @@
 
 import io
 import itertools
-import os
+import tempfile
 import wave
 from collections import deque
 from pathlib import Path
@@ -60,8 +60,10 @@ class Clips:
     def __init__(self, folder: str):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.folder, os.W_OK):
-            raise PermissionError(13, "Permission denied", folder)
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:  # by its own name, not that of this file
+            raise OSError(error.errno, error.strerror, folder) from None
         self._waiting: deque[tuple[str, float, float]] = deque()  # stem, from, to
         self.begin(16_000)
 

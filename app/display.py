@@ -7,7 +7,7 @@ lines scroll above the meter.
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -38,6 +38,8 @@ class Lines:
     """No picture: an event is a line on standard output, a note one on standard error."""
 
     wants_readings = False
+    shows: Callable[[str], None] | None = None
+    """Where other programs' lines go; None where they may write to standard error themselves."""
 
     def event(self, line: str) -> None:
         say(line)
@@ -88,6 +90,9 @@ class Picture(Lines):
 
     def note(self, line: str) -> None:
         self._print(line, "yellow")
+
+    def shows(self, line: str) -> None:
+        self._print(line, "")
 
     def show(self, reading: Reading) -> None:
         self._drawn_s = time.monotonic()

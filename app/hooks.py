@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 
@@ -18,18 +19,25 @@ PATIENCE_S = 2.0  # at the end
 class Hook:
     """Starts the command with an event on its standard input and in `SSSM_*` variables.
 
-    What it prints goes to standard error.  It runs in a session of its own, so Ctrl-C reaches the
+    What it prints goes to standard error, or where that shows a picture, line by line to `show`
+    when it is asked for.  It runs in a session of its own, so Ctrl-C reaches the
     listener alone.
 
     Args:
         command: split as a shell would, and run without one.
         tell: hears of what fails, once for each kind of failure.
+        show: hears what it prints; None for standard error as it is.
 
     Raises:
         ValueError: an empty command, one that cannot be found, or a quotation without an end.
     """
 
-    def __init__(self, command: str, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        command: str,
+        tell: Callable[[str], None],
+        show: Callable[[str], None] | None = None,
+    ):
         try:
             self._command = shlex.split(command)
         except ValueError as error:
@@ -40,7 +48,11 @@ class Hook:
             is_there = os.path.isfile(self._command[0])
             reason = "not a program: chmod +x makes it one" if is_there else "no such command"
             raise ValueError(f"--on-detection {self._command[0]}: {reason}")
-        self._tell = tell
+        self._tell, self._show = tell, show
+        # A file, not a pipe: who still runs at the end may go on printing.
+        can_show = show is not None and hasattr(os, "pread")
+        self._printed = tempfile.TemporaryFile() if can_show else None  # noqa: SIM115
+        self._shown = 0  # bytes of it
         self._told: set[str] = set()
         self._running: list[subprocess.Popen[bytes]] = []
         self.failures = 0
@@ -54,8 +66,8 @@ class Hook:
         variables = {f"SSSM_{name.upper()}": str(value) for name, value in event.items()}
         try:
             process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=_standard_error(),
-                stderr=_standard_error(), env={**os.environ, **variables}, start_new_session=True,
+                self._command, stdin=subprocess.PIPE, stdout=self._output(),
+                stderr=self._output(), env={**os.environ, **variables}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             self._fail("start", f"cannot be started: {reason_of(error)}")
@@ -69,7 +81,8 @@ class Hook:
             pass  # it does not want to know
 
     def reap(self) -> None:
-        """Look after those that have ended."""
+        """Look after those that have ended, and show what was printed."""
+        self._show_lines(whole=True)
         for process in self._running:
             code = process.poll()
             if code:
@@ -83,10 +96,27 @@ class Hook:
         while self._running and time.monotonic() < until_s:
             self.reap()
             time.sleep(0.01)
+        self._show_lines(whole=False)
+        if self._printed is not None:
+            self._printed.close()
         for process in self._running:
             process.returncode = 0  # or Python would warn that nobody waits for it
         if self._running:
             self._tell(f"--on-detection: {len(self._running)} still run, and are left alone")
+
+    def _output(self) -> int:
+        return _standard_error() if self._printed is None else self._printed.fileno()
+
+    def _show_lines(self, *, whole: bool) -> None:
+        """What was printed since: whole lines alone, or all of it."""
+        if self._show is None or self._printed is None:
+            return
+        size = os.fstat(self._printed.fileno()).st_size - self._shown
+        data = os.pread(self._printed.fileno(), size, self._shown)
+        data = data[: data.rfind(b"\n") + 1] if whole else data
+        self._shown += len(data)
+        for line in data.decode(errors="replace").splitlines():
+            self._show(line)
 
     def _fail(self, kind: str, what: str) -> None:
         self.failures += 1

@@ -30,12 +30,17 @@ MOST_FAULTS = 10  # in a row
 class Cutter(Protocol):
     """What makes takes of sound."""
 
+    sample_rate_hz: int
+
     @property
     def is_ready(self) -> bool:
         """Whether it waits for a word now."""
 
     def hear(self, samples: "Samples") -> list["Take"]:
         """Takes that the next (n,) samples complete."""
+
+    def lose(self) -> list["Take"]:
+        """Takes that are spoilt where sound is missing."""
 
     def finish(self) -> list["Take"]:
         """Takes that the end of the sound completes."""
@@ -125,30 +130,42 @@ class Recorder:
         from sssm.hearing import mixed
 
         gone = reader_watch()
-        cutter = self._cutter()
-        if not cutter.is_ready:
-            self._screen.note("a moment of silence, please: measuring the noise")
+        cutter, is_first = self._begun(), True
         while self._saved < self._takes and self._faults < MOST_FAULTS and not ending:
             if gone():
                 raise BrokenPipeError(errno.EPIPE, "Broken pipe")
             try:
                 piece = self._source.read()
             except AudioError:  # what came before is whole
-                self._judge(cutter.finish())
+                self._judge(cutter, cutter.finish())
                 raise
             if piece is None:
-                self._judge(cutter.finish())
+                self._judge(cutter, cutter.finish())
                 return
-            if piece.fresh:
-                cutter = self._cutter()
             self._tell_of(piece)
+            if piece.fresh or piece.overflows:
+                self._judge(cutter, cutter.lose())
+            if piece.fresh and not is_first:
+                self._judge(cutter, cutter.finish())
+                cutter = self._begun()
+            is_first = False
             if len(piece.samples) and not piece.is_after:
                 x, _ = mixed(piece.samples)
                 self._peak = max(self._peak, float(abs(x).max()))
-                self._judge(cutter.hear(x))
+                self._judge(cutter, cutter.hear(x))
             if cutter.is_ready and self._source.live:
                 self._ask()
             self._draw()
+        if self._is_talk or self._word in WORDLESS:  # the last word may be cut in two
+            self._judge(cutter, cutter.finish())
+
+    def _begun(self) -> Cutter:
+        """A new cutter, of which the user hears."""
+        cutter = self._cutter()
+        self._is_asked = False
+        if not cutter.is_ready:
+            self._screen.note("a moment of silence, please: measuring the noise")
+        return cutter
 
     def _cutter(self) -> Cutter:
         """For the source's rate, which may change when a device comes back."""
@@ -163,7 +180,7 @@ class Recorder:
             rate, noise_s=NOISE_S if live else 0.0, patience_s=PATIENCE_S if live else math.inf
         )
 
-    def _judge(self, takes: list["Take"]) -> None:
+    def _judge(self, cutter: Cutter, takes: list["Take"]) -> None:
         """Keep the good ones; say of the others what is wrong."""
         from app.clips import write_new
 
@@ -176,7 +193,7 @@ class Recorder:
                 self._screen.note(f"once more: {take.fault}" if self._source.live else take.fault)
                 continue
             stem = f"{self._next_number():04}"
-            path = write_new(self._folder, stem, take.samples, self._source.sample_rate_hz)
+            path = write_new(self._folder, stem, take.samples, cutter.sample_rate_hz)
             self._saved += 1
             self._faults = 0
             self._screen.event(f"{shown(str(path))}  {take.word_s:.2f} s  {take.peak_db:.0f} dB")

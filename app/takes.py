@@ -25,6 +25,7 @@ SHORTEST_S, LONGEST_S = 0.08, 2.5
 QUIET_DB = -35.0  # peak of a word that was said too softly
 CLIPPED_SAMPLES = 3  # of a word
 CLIPPED_SHARE = 0.01  # of a piece: what is broadcast is often as loud as can be
+LOST = "some sound was lost"
 NOISE_FLOOR = 1e-7  # -70 dB: below it a device is as good as silent
 NOISE_RISE = 1.01  # a frame: the noise is a minimum that forgets, 4 dB a second
 
@@ -48,7 +49,7 @@ class WordFinder:
     """
 
     def __init__(self, sample_rate_hz: int, *, noise_s: float = 0.0, patience_s: float = math.inf):
-        self._rate = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         self._length = round(FRAME_S * sample_rate_hz)
         self._unmeasured, self._patience = _frames(noise_s), patience_s / FRAME_S
         self._rest = np.zeros(0, np.float32)
@@ -124,6 +125,12 @@ class WordFinder:
             return None
         return self._cut(too_long=too_long)
 
+    def lose(self) -> list[Take]:
+        """A word that was being said where sound is missing, which cannot be used."""
+        takes = [self._cut(too_long=False)._replace(fault=LOST)] if self._since is not None else []
+        self._frames, self._powers, self._rest = [], [], np.zeros(0, np.float32)
+        return takes
+
     def finish(self) -> list[Take]:
         """The word that is not over at the end of the sound."""
         return [] if self._since is None else [self._cut(too_long=False)]
@@ -135,7 +142,7 @@ class WordFinder:
         word = joined(self._frames[self._since : self._last + 1])
         start, end = self._since - _frames(CONTEXT_S), self._last + 1 + _frames(CONTEXT_S)
         around = joined(self._frames[max(0, start) : end])
-        word_s = len(word) / self._rate
+        word_s = len(word) / self.sample_rate_hz
         peak_db = decibels(float(np.abs(word).max()))
         take = Take(around, word_s, peak_db, _fault(word, word_s, peak_db, too_long=too_long))
         del self._frames[: self._last + 1], self._powers[: self._last + 1]
@@ -156,7 +163,7 @@ class PieceCutter:
     def __init__(
         self, sample_rate_hz: int, *, take_s: float, shortest_s: float, quiet_db: float = -math.inf
     ):
-        self._rate, self._length = sample_rate_hz, round(take_s * sample_rate_hz)
+        self.sample_rate_hz, self._length = sample_rate_hz, round(take_s * sample_rate_hz)
         self._shortest = round(shortest_s * sample_rate_hz)
         self._quiet_db = quiet_db
         self._pieces: list[Samples] = []
@@ -175,6 +182,10 @@ class PieceCutter:
         self._pieces = [x]
         return takes
 
+    def lose(self) -> list[Take]:
+        """None: of noise or talk no part is missed."""
+        return []
+
     def finish(self) -> list[Take]:
         """What is left, where it is long enough to be of use."""
         x = joined(self._pieces)
@@ -182,7 +193,7 @@ class PieceCutter:
 
     def _take(self, x: Samples) -> Take:
         peak_db = decibels(float(np.abs(x).max()))
-        return Take(x, len(x) / self._rate, peak_db, self._fault(x, peak_db))
+        return Take(x, len(x) / self.sample_rate_hz, peak_db, self._fault(x, peak_db))
 
     def _fault(self, x: Samples, peak_db: float) -> str:
         if peak_db == -math.inf:

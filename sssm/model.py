@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from sssm.config import ModelConfig
@@ -81,11 +82,12 @@ class KeywordModel(StreamingLayer[ModelState]):
         """States of one row's blocks and of its pooling."""
         if not isinstance(self.front, Filterbank):
             return (), self.pool.init_state(1)
-        y, blocks = self.lift(self.front.silence()).to(self.head.weight.dtype), []
-        for block in self.blocks:
-            y, state = block.settle(y)
-            blocks.append(state)
-        return tuple(blocks), self.pool.settle(normalize(y))[1]
+        with torch.autocast(self.head.weight.device.type, enabled=False):  # as where it is kept
+            y, blocks = self.lift(self.front.silence()), []
+            for block in self.blocks:
+                y, state = block.settle(y)
+                blocks.append(state)
+            return tuple(blocks), self.pool.settle(normalize(y))[1]
 
     def forward(self, x: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         logits, _, state = self.features(x, state)

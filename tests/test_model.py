@@ -111,6 +111,15 @@ def test_mixed_precision_keeps_audio_states_and_logits_exact():
     assert not torch.equal(y_mixed, y)  # it was mixed
 
 
+@pytest.mark.parametrize("layer", ["s4d", "mamba"])
+def test_a_frozen_model_starts_where_it_would_in_mixed_precision_too(layer):
+    model = tiny(layer=layer)
+    frozen = model.frozen()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        starts = [leaves(m.init_state(1)) for m in (model, frozen)]
+    assert all(map(torch.equal, *starts))
+
+
 def sensitive(layer):
     """Memories as before training, and logits that put the scores far apart."""
     model = tiny(channels=16, bands=16, state_size=4, depth=3, layer=layer)

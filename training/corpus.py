@@ -185,9 +185,11 @@ def _talk_apart(entries: list[Entry]) -> list[Entry]:
     talk = [entry for entry in entries if _is_talk(entry)]
     clips = max(1, TALK_HELD_OUT // max(1, len(talk)))
     parts = [entry for entry in entries if not _is_talk(entry)]
+    learned = {entry.speaker for entry in entries if entry.split == "training"}
     for n, entry in enumerate(talk):
         held_out = 0
-        if entry.split == "validation" and entry.speaker != entry.path:  # a speaker with a name
+        is_named = entry.speaker != entry.path
+        if entry.split == "validation" and is_named and entry.speaker not in learned:
             held_out = entry.length
         elif n % math.ceil(len(talk) / TALK_HELD_OUT) == 0:
             held_out = max(SAMPLE_RATE_HZ, round(own.VALIDATION_SHARE * entry.length))

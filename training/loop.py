@@ -275,8 +275,9 @@ def _save(
 
 
 def _digest(corpus: Corpus) -> str:
-    """Name of what was recorded: other recordings, other batches."""
+    """Name of what was recorded and where its words are: other recordings, other batches."""
     names = [f"{e.path} {e.split} {e.word} {e.length}" for e in corpus.entries]
+    names += [f"{path} {words}" for path, words in sorted(corpus.words.items())]
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 

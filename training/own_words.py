@@ -53,10 +53,13 @@ def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
     for recording in words:
         groups.setdefault(recording.speaker, Counter())[recording.word] += 1
     speakers = held_out(groups)
-    files = held_out({str(r.path): Counter([r.word]) for r in words}) if not speakers else set()
+    names = [recording.path.relative_to(root).as_posix() for recording in words]
+    files = set[str]()
+    if not speakers:
+        files = held_out({n: Counter([r.word]) for n, r in zip(names, words, strict=True)})
     return [
-        r._replace(split="validation") if r.speaker in speakers or str(r.path) in files else r
-        for r in words
+        r._replace(split="validation") if r.speaker in speakers or name in files else r
+        for name, r in zip(names, words, strict=True)
     ], wordless
 
 

@@ -163,7 +163,8 @@ def _choose(
     left, chosen = list(said), Counter[str]()
 
     def worth(n: int) -> float:
-        total = sum(alike[word] ** 2 / math.sqrt(1 + chosen[word]) for word in set(left[n]))
+        words = sorted(set(left[n]))  # a sum's order decides its last bit
+        total = sum(alike[word] ** 2 / math.sqrt(1 + chosen[word]) for word in words)
         return total / len(left[n])
 
     while left:

@@ -14,7 +14,7 @@ PASS_ON = """(model, sensitivity) => {
 def live_tab(model: gr.Dropdown, sensitivity: gr.Slider) -> None:
     """Lay out the tab, inside of a `gr.Tab`."""
     name = html.escape(str(model.value), quote=True)
-    gr.HTML(f'<sssm-live data-model="{name}"></sssm-live>')
+    gr.HTML(f'<sssm-live data-model="{name}" data-most="{sensitivity.maximum:g}"></sssm-live>')
     gr.on(
         [model.change, sensitivity.change], None, [model, sensitivity], None, js=PASS_ON,
         api_visibility="private",

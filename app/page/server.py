@@ -127,8 +127,23 @@ def is_local(host: str) -> bool:
 
 def _theme() -> gr.themes.Base:
     return gr.themes.Default(
-        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace"]
-    ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")
+        primary_hue="teal",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
+        color_accent="*primary_600",
+    )  # fmt: skip
+
+
+def _within(slider: gr.Slider) -> gr.Slider:
+    """What is typed beside it, or nothing on the way to that, is taken as the nearest it has."""
+
+    def preprocess(typed: float | None) -> float:
+        return min(max(slider.minimum, typed or 0.0), slider.maximum)
+
+    slider.preprocess = preprocess  # type: ignore[assignment, method-assign]
+    return slider
 
 
 def _blocks(shelf: Shelf, limits: Limits, uploads: Uploads) -> gr.Blocks:
@@ -139,11 +154,11 @@ def _blocks(shelf: Shelf, limits: Limits, uploads: Uploads) -> gr.Blocks:
         gr.Markdown(ABOUT)
         with gr.Row():
             model = gr.Dropdown(shelf.names, value=shelf.names[0], label="Model", min_width=200)
-            sensitivity = gr.Slider(
+            sensitivity = _within(gr.Slider(
                 -MOST_SENSITIVE, MOST_SENSITIVE, 0.0, step=0.5, label="Sensitivity",
                 info="Higher hears more, and more that was not said; 0 is the model's own.",
                 scale=2, min_width=300,
-            )  # fmt: skip
+            ))  # fmt: skip
         with gr.Tab("Live"):
             live_tab(model, sensitivity)
         with gr.Tab("Files"):

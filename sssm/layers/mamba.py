@@ -104,8 +104,8 @@ class Mamba(StreamingLayer[MambaState]):
         weight, bias = self._filter()
         v = F.silu(weight.sum(dim=1) * u + bias)
         dt, B, _ = self._select(v)
-        stays = torch.exp(dt[..., None] * self._decay() - self.leak)
-        h = (dt * v)[..., None] * B[..., None, :] / (1 - stays)
+        goes = -torch.expm1(dt[..., None] * self._decay() - self.leak)
+        h = (dt * v)[..., None] * B[..., None, :] / goes
         tail = u[:, None].repeat(1, WIDTH - 1, 1)
         return self.step(x, MambaState(tail, h))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.ending import asked_to_end, reader_watch
+from app.hooks import Hook
 from sssm.interrupt import CTRL_C
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,25 @@ def test_only_what_libraries_write_is_hidden_and_only_for_as_long():
     assert done.stderr.splitlines() == [
         "of ours \\u4e00", "of the command", "and its errors", "of ALSA, later", "of ours, later",
     ]  # fmt: skip
+
+
+def test_what_a_command_prints_is_shown_by_the_line_where_a_picture_is_drawn(tmp_path):
+    shown: list[str] = []
+    hook = Hook(
+        "sh -c 'echo one; printf tw >&2; read _ < more; echo o; printf end'", print, shown.append
+    )
+    os.mkfifo(tmp_path / "more")
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        hook.run({})
+        with open("more", "w"):  # it has printed so far
+            hook.reap()
+            assert shown == ["one"]
+        hook.close()
+    finally:
+        os.chdir(before)
+    assert shown == ["one", "two", "end"]
 
 
 def test_a_program_without_a_standard_error_has_nothing_to_hide():

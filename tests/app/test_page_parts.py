@@ -8,6 +8,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile
@@ -35,6 +36,7 @@ from app.page.inbox import (
 )
 from app.page.model import CAPTIONS, about
 from app.page.recording import heard_recording
+from app.page.server import _within
 from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
 from app.page.visit import Visit
@@ -241,6 +243,11 @@ def test_models_that_listen_as_one_are_one_of_the_shelf():
     assert shelf.names == ["s4+mamba", "s4", "mamba"]
     assert [path.stem for path in shelf.files("s4+mamba")] == ["kws12-s4", "kws12-mamba"]
     assert shelf.spotter("s4+mamba").fingerprint == KeywordSpotter.load("s4+mamba").fingerprint
+
+
+@pytest.mark.parametrize(("typed", "taken"), [(None, 0), (5, 3), (-9, -3), (0.5, 0.5)])
+def test_what_is_typed_for_the_sensitivity_is_no_error(typed, taken):
+    assert _within(gr.Slider(-3, 3, 0)).preprocess(typed) == taken
 
 
 def test_a_threshold_of_1_stays_at_any_sensitivity(model_file, tmp_path):

@@ -409,6 +409,45 @@ def test_ctrl_c_keeps_the_takes(folder, monkeypatch):
     assert result.stderr.endswith("1 of 10 takes of 'hello' in words/hello\n")
 
 
+def test_ctrl_c_keeps_the_talk_before_it(folder, monkeypatch):
+    live(monkeypatch, *[word(1.0)] * 17, interrupt=True)
+    assert run("_unknown_", "words", "--minutes", 1).exit_code == 130
+    pieces = [soundfile.info(f"words/_unknown_/000{n}.wav").duration for n in (1, 2)]
+    assert pieces == [10.0, pytest.approx(7.0 + NOISE_S)]
+
+
+def test_talk_before_a_microphone_is_lost_is_kept_at_its_own_rate(folder, monkeypatch):
+    talk = [np.concatenate([word(1.0, rate=rate)] * 6) for rate in (RATE_HZ, 48_000)]
+    pieces = Piece(talk[0], fresh=True), Piece(talk[1], fresh=True)
+    source = Changing((RATE_HZ, pieces[0]), (48_000, pieces[1]))
+    monkeypatch.setattr(app.record, "open_source", lambda *_, **__: source)
+    assert run("_unknown_", "words", "--minutes", 1).exit_code == 0
+    written = [soundfile.info(f"words/_unknown_/000{n}.wav") for n in (1, 2)]
+    assert [(info.samplerate, info.duration) for info in written] == [(RATE_HZ, 6.0), (48_000, 6.0)]
+
+
+def test_a_word_of_which_some_is_missing_is_asked_for_again(folder, monkeypatch):
+    parts = [noise(NOISE_S + 0.5), word()[:3_000], np.concatenate([word()[4_000:], noise(0.8)])]
+    parts.append(np.concatenate([word(0.3), noise(0.8)]))
+    pieces = [Piece(part, overflows=n == 2) for n, part in enumerate(parts)]
+    source = Changing(*((RATE_HZ, piece) for piece in pieces))
+    monkeypatch.setattr(app.record, "open_source", lambda *_, **__: source)
+    result = run("hello", "words", "--takes", 1)
+    assert "once more: some sound was lost" in result.stderr.splitlines()
+
+
+def test_noise_is_measured_anew_and_the_word_asked_for_where_a_microphone_comes_back(
+    folder, monkeypatch
+):
+    first = np.concatenate([noise(NOISE_S + 0.5), word(), noise(0.8)])
+    back = np.concatenate([noise(NOISE_S + 0.6), word(), noise(0.8)])
+    source = Changing((RATE_HZ, Piece(first, fresh=True)), (RATE_HZ, Piece(back, fresh=True)))
+    monkeypatch.setattr(app.record, "open_source", lambda *_, **__: source)
+    notes = run("hello", "words", "--takes", 2).stderr.splitlines()
+    assert notes.count("a moment of silence, please: measuring the noise") == 2
+    assert len(os.listdir("words/hello")) == 2
+
+
 @pytest.mark.parametrize("name", WORDLESS)
 def test_noise_is_asked_for_as_such(folder, monkeypatch, name):
     monkeypatch.setattr(app.record, "PIECE_S", 1.0)

@@ -112,6 +112,15 @@ def test_no_state_outlasts_the_bound_whatever_is_learned(bias, log_decay):
         torch.testing.assert_close(after.h, state.h * math.exp(-1))
 
 
+def test_the_slowest_states_settle_too():
+    layer = Mamba(channels=2, state_size=2, dt_min=1e-8, dt_max=2e-8)
+    y, state = layer.settle(torch.ones(1, 2))
+    after, next_state = layer.step(torch.ones(1, 2), state)
+    assert torch.isfinite(state.h).all()
+    torch.testing.assert_close(after, y)
+    torch.testing.assert_close(next_state.h, state.h)
+
+
 def test_every_parameter_learns():
     layer = mamba()
     y, state = layer(noise(2, 9, 3))

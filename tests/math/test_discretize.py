@@ -46,6 +46,19 @@ def test_zoh_near_a_mode_that_stands_still():
     assert_allclose(gradient, slope.conj().resolve_conj(), rtol=1e-9)
 
 
+def test_zoh_and_its_gradient_are_as_exact_for_slow_modes():
+    """In float32 against float64, over the whole range in which a division would lose digits."""
+    z = -torch.logspace(-9, 0, 400, dtype=torch.float64)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = z.to(dtype).requires_grad_()
+        _, dB = zoh_diagonal(leaf, torch.ones_like(leaf), 1.0)
+        dB.sum().backward()
+        found.append((dB.detach(), leaf.grad))
+    for exact, rounded in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(rounded.double(), exact, rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("rule", [zoh_diagonal, bilinear_diagonal])
 def test_float32_stays_float32(rule):
     A = torch.tensor([-1 + 2j], dtype=torch.complex64)

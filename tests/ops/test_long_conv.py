@@ -107,6 +107,17 @@ def test_nothing_gives_nothing_of_its_own(batch, length):
     assert torch.equal(K.grad, torch.zeros_like(K))
 
 
+@pytest.mark.parametrize("length", [100, 300])
+@pytest.mark.parametrize(
+    "dtypes", [(torch.float32, torch.float64), (torch.bfloat16, torch.float32)]
+)
+def test_types_may_differ_at_every_length(length, dtypes):
+    x, K = torch.randn(2, length, 3, dtype=dtypes[0]), torch.randn(3, length, dtype=dtypes[1])
+    y = long_conv(x, K)
+    assert y.dtype == dtypes[0]
+    torch.testing.assert_close(y, long_conv(x.to(dtypes[1]), K).to(dtypes[0]))
+
+
 def test_a_wrong_shape_is_named():
     x, K = operands(5)
     with pytest.raises(ValueError, match=r"K \(H, length\); got x \(2, 5, 3\), K \(3, 4\)"):

@@ -261,6 +261,19 @@ def test_talk_of_a_speaker_who_is_held_out_is_not_trained_on(own_root):
     assert named <= {e.speaker for e in commands if e.word == UNKNOWN}
 
 
+def test_talk_of_the_only_speaker_is_trained_on(tmp_path):
+    """Files are held out then, and of talk its last part."""
+    for word in ("door", UNKNOWN):
+        (tmp_path / word).mkdir()
+    for n in range(12):
+        write(tmp_path / "door" / f"me_nohash_{n}.wav", noise(1, RNG))
+    for n in range(4):
+        write(tmp_path / UNKNOWN / f"me_nohash_{n}.wav", noise(20, RNG))
+    entries = open_corpus(tmp_path, own_words=True).entries
+    heard = sum(entry.length for entry in entries if entry.source == "speech")
+    assert heard == pytest.approx(0.85 * 4 * 20 * SAMPLE_RATE_HZ)
+
+
 def test_full_scale_does_not_wrap_around(tmp_path):
     path = write(tmp_path / "loud.wav", np.array([1.0, -1.0, 1.0]))
     assert read_int16(path).tolist() == [32_767, -32_768, 32_767]

@@ -1,6 +1,7 @@
 """Rates, groups, and what of a step comes from its number."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.weights import load_model
+from training.corpus import Spoken
 from training.initial import initial_model
 from training.labels import LabelSet
+from training.loop import _digest
 from training.optimizer import STATE_SPACE, optimizer_of, set_rates, share_of_rate
 from training.recipe import Recipe
 
@@ -88,6 +91,14 @@ def test_other_labels_get_a_head_that_asks_nothing_of_the_rest_at_first(model_fi
     model(torch.randn(2, 1_600, 1))[0].logsumexp(dim=2).sum().backward()
     assert model.head.bias.grad.abs().sum() > 0
     assert all(not p.grad.any() for p in (model.lift.weight, *model.blocks.parameters()))
+
+
+def test_other_times_of_words_are_other_recordings():
+    words = {"speech/a.opus": [Spoken("door", 0, 100)]}
+    corpus = SimpleNamespace(entries=[], words=words)
+    before = _digest(corpus)
+    words["speech/b.opus"] = [Spoken("lamp", 0, 100)]
+    assert _digest(corpus) != before
 
 
 def test_front_and_layer_are_what_the_recipe_says():

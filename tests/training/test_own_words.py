@@ -54,6 +54,13 @@ def test_one_speaker_alone_is_split_by_file(folder):
     assert Counter(r.split for r in found) == {"training": 8, "validation": 2}
 
 
+def test_the_split_does_not_depend_on_how_the_folder_is_named(folder, monkeypatch):
+    root = folder(*(f"door/me_nohash_{n}.wav" for n in range(40)))
+    monkeypatch.chdir(root.parent)
+    splits = [[r.split for r in recordings(name)[0]] for name in (root, Path(root.name))]
+    assert splits[0] == splits[1]
+
+
 def test_no_word_loses_more_than_half():
     alone = {"a": Counter(door=5), "b": Counter(door=1, lamp=3)}
     assert held_out(alone) == set()

@@ -52,6 +52,7 @@ class Live extends HTMLElement {
   // Of the page's settings; another model begins anew.
   configure(model, sensitivity) {
     const changed = model !== this.settings.model;
+    sensitivity = Math.max(-this.dataset.most, Math.min(this.dataset.most, sensitivity));
     this.settings = { model, sensitivity };
     if (!this.ear) return;
     if (changed) {

@@ -70,7 +70,7 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
         K: (H, length) real, K[h, 0] weighs the present.
 
     Returns:
-        (batch, length, H).
+        (batch, length, H), of the type of x; what is between is of the wider one of x and K.
 
     Raises:
         ValueError: shapes do not agree.
@@ -84,5 +84,6 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
         )
     if x.numel() == 0:  # of no rows there is no FFT
         return x * K.sum()  # a clone, with K's gradient: zeros
+    wide, conv = torch.promote_types(x.dtype, K.dtype), _toeplitz if x.shape[1] <= SHORT else _fft
     with torch.autocast(x.device.type, enabled=False):
-        return _toeplitz(x, K) if x.shape[1] <= SHORT else _fft(x, K)
+        return conv(x.to(wide), K.to(wide)).to(x.dtype)
