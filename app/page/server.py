@@ -130,10 +130,7 @@ def _theme() -> gr.themes.Base:
         primary_hue="teal",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
-    ).set(
-        body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
-        color_accent="*primary_600",
-    )  # fmt: skip
+    ).set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")
 
 
 def _within(slider: gr.Slider) -> gr.Slider:
