@@ -19,14 +19,13 @@ PATIENCE_S = 2.0  # at the end
 class Hook:
     """Starts the command with an event on its standard input and in `SSSM_*` variables.
 
-    What it prints goes to standard error, or where that shows a picture, line by line to `show`
-    when it is asked for.  It runs in a session of its own, so Ctrl-C reaches the
-    listener alone.
+    What it prints goes to standard error as it comes, or line by line to `show`.  It runs in a
+    session of its own, so Ctrl-C reaches the listener alone.
 
     Args:
         command: split as a shell would, and run without one.
         tell: hears of what fails, once for each kind of failure.
-        show: hears what it prints; None for standard error as it is.
+        show: hears what it prints, where a picture would be drawn over it; else None.
 
     Raises:
         ValueError: an empty command, one that cannot be found, or a quotation without an end.

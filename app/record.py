@@ -156,7 +156,7 @@ class Recorder:
             if cutter.is_ready and self._source.live:
                 self._ask()
             self._draw()
-        if self._is_talk or self._word in WORDLESS:  # the last word may be cut in two
+        if ending and (self._is_talk or self._word in WORDLESS):  # a word may be cut in two
             self._judge(cutter, cutter.finish())
 
     def _begun(self) -> Cutter:
