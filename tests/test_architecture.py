@@ -13,7 +13,7 @@ OURS = ("sssm", "training", "app")
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
 LEAVES = (
     "config", "labels", "reason", "intervals", "whole_file", "talk", "evidence", "timing",
-    "snapshot",
+    "snapshot", "interrupt",
 )  # fmt: skip
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},
@@ -29,7 +29,8 @@ BELOW = {
     "sssm.plots": {"sssm.calibration", "sssm.whole_file"},
     "sssm.thresholds": {"sssm.reason", "sssm.whole_file"},
     "sssm.model": {"sssm.timing", "sssm.math", "sssm.ops", "sssm.layers", "sssm.config"},
-    "sssm.weights": {"sssm.config", "sssm.model", "sssm.whole_file"},
+    "sssm.weight_shapes": {"sssm.config"},
+    "sssm.weights": {"sssm.config", "sssm.model", "sssm.weight_shapes", "sssm.whole_file"},
     "sssm.cost": {"sssm.config", "sssm.timing", "sssm.layers", "sssm.model"},
     "sssm.engines": {
         "sssm.timing", "sssm.ops", "sssm.layers", "sssm.config", "sssm.audio", "sssm.model",

@@ -21,8 +21,10 @@ def say(line: str) -> None:
     """A line of the answer."""
     try:
         print(line, flush=True)
-    except BrokenPipeError:  # the reader has what it wanted; nor may the last flush complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor may the last flush complain
+        if not isinstance(error, BrokenPipeError):  # its reader has what it wanted
+            raise
 
 
 def tell(line: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor
 from multiprocessing.context import SpawnProcess
@@ -553,9 +554,10 @@ def test_a_process_that_dies_or_raises_is_no_silence(work, items, error):
 def test_ctrl_c_while_processes_start_is_heard_once_they_have(monkeypatch):
     """And by none of them: they are terminated."""
     start, started = SpawnProcess.start, []
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def interrupted(process):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         start(process)
         started.append(process)
 
@@ -563,7 +565,7 @@ def test_ctrl_c_while_processes_start_is_heard_once_they_have(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         list(arrivals(list, ["ab", "c"], 2))
     assert [process.exitcode for process in started] == [-signal.SIGTERM] * 2
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
 
 
 def test_a_connection_may_be_of_any_class(monkeypatch):
