@@ -38,7 +38,7 @@ class Lines:
     """No picture: an event is a line on standard output, a note one on standard error."""
 
     wants_readings = False
-    shows: Callable[[str], None] | None = None
+    relay: Callable[[str], None] | None = None
     """Where other programs' lines go; None where they may write to standard error themselves."""
 
     def event(self, line: str) -> None:
@@ -91,7 +91,7 @@ class Picture(Lines):
     def note(self, line: str) -> None:
         self._print(line, "yellow")
 
-    def shows(self, line: str) -> None:
+    def relay(self, line: str) -> None:
         self._print(line, "")
 
     def show(self, reading: Reading) -> None:

@@ -74,7 +74,7 @@ def listen(
 
         screen = display(as_json=as_json)
         try:
-            hook = None if on_detection is None else Hook(on_detection, screen.note, screen.shows)
+            hook = None if on_detection is None else Hook(on_detection, screen.note, screen.relay)
         except ValueError as error:
             refuse(str(error))
         spotter = load_spotter(model, threshold, thresholds, refractory_ms)

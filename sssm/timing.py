@@ -25,7 +25,7 @@ NATIVE_RATES_HZ = (8_000, 48_000)
 
 
 def whole_rate(sample_rate_hz: float, bounds: tuple[int, int]) -> int:
-    """The rate, of which there are lowest and highest.
+    """The rate as a whole number, where it is one within bounds, lowest and highest.
 
     Raises:
         ValueError: no whole number of samples a second, or outside of them.

@@ -24,7 +24,7 @@ def say(line: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor may the last flush complain
         if not isinstance(error, BrokenPipeError):  # its reader has what it wanted
-            raise
+            raise OSError(error.errno, error.strerror, "standard output") from None
 
 
 def tell(line: str) -> None:
@@ -46,7 +46,7 @@ def failures_told() -> Iterator[None]:
         tell(str(error))
         raise typer.Exit(WRONG_USAGE) from None
     except OSError as error:
-        tell(f"{error.filename or 'standard output'}: {reason_of(error)}")
+        tell(f"{error.filename}: {reason_of(error)}" if error.filename else reason_of(error))
         raise typer.Exit(INPUT_FAILED) from None
     except ValueError as error:
         tell(str(error))
