@@ -19,11 +19,24 @@ T = TypeVar("T")
 
 def say(line: str) -> None:
     """A line of the answer."""
-    try:
+    with answering():
         print(line, flush=True)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Whatever writes to standard output within, be it nothing: its failure bears that name.
+
+    A reader who has what he wanted is none.
+
+    Raises:
+        OSError: standard output takes no more.
+    """
+    try:
+        yield
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor may the last flush complain
-        if not isinstance(error, BrokenPipeError):  # its reader has what it wanted
+        if not isinstance(error, BrokenPipeError):
             raise OSError(error.errno, error.strerror, "standard output") from None
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sssm.whole_file import whole_file
+from training.console import answering
 from training.scoring import Figures
 
 CONFUSIONS_SHOWN = 10
@@ -33,7 +34,8 @@ def table(labels: Sequence[str], figures: Figures, facts: Sequence[tuple[str, st
 def drawn(console: Console, table: Table, rows: Sequence[tuple[str, str]]) -> str:
     """A table, then a line for each name and value."""
     width = max(len(name) for name, _ in rows)
-    with console.capture() as captured:
+    # What rich captures it still flushes to the screen, as nothing: a full device refuses that too.
+    with answering(), console.capture() as captured:
         console.print(table)
         for name, value in rows:
             console.print(f"{name:<{width}}  {value}", soft_wrap=True, markup=False)
