@@ -10,10 +10,10 @@ import binascii
 import hmac
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -87,11 +87,9 @@ class Gate:
     def _is_known(self, headers: Headers) -> bool:
         if not self._accounts:
             return True
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            cookies = SimpleCookie()
-        if self._cookie in cookies and _same(cookies[self._cookie].value, self._token):
+        # Not `http.cookies`, which of another program's odd cookie on this host takes none at all.
+        cookies = cookie_parser(headers.get("cookie", ""))
+        if _same(cookies.get(self._cookie, ""), self._token):
             return True
         scheme, _, value = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":

@@ -513,6 +513,29 @@ def test_who_is_known(monkeypatch, scheme, credentials, status):
     assert at_the_gate({"authorization": value[:8] + "!" + value[8:]}, {"ann": "a:b"})[0] == 401
 
 
+@pytest.mark.parametrize("other", ['theme={"a": 1}; ', "no,name=x; ", "bare; ", ""])
+def test_a_visitor_is_known_again_beside_other_programs_cookies(other):
+    """A browser sends all cookies of a host, whichever port they come from."""
+
+    async def inside(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    gate, said = Gate(inside, accounts={"ann": "a"}, local_only=False), []
+
+    async def send(message):
+        said.append(message)
+
+    def ask(name, value):
+        said.clear()
+        asyncio.run(gate({"type": "http", "headers": [(name, value)]}, None, send))
+        return said.pop(0)
+
+    answer = ask(b"authorization", b"Basic " + base64.b64encode(b"ann:a"))
+    cookie = dict(answer["headers"])[b"set-cookie"].split(b";")[0]
+    assert ask(b"cookie", other.encode() + cookie)["status"] == 200
+    assert ask(b"cookie", other.encode() + cookie[:-1])["status"] == 401
+
+
 def test_what_the_browser_is_told():
     always = {"content-security-policy", "x-content-type-options"}
     assert at_the_gate({}) == (200, always)
