@@ -20,12 +20,11 @@ import soxr
 from numpy.typing import NDArray
 
 from sssm.reason import reason_of
-from sssm.timing import is_native
+from sssm.timing import heard_rate
 
 Samples = NDArray[np.float32]
 
 SUFFIXES = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wave")
-RESAMPLED_HZ = 16_000
 READABLE_RATES_HZ = (2_000, 1_000_000)
 PIECE_S = 4
 MOST_VALUES = 1 << 20  # in one piece, over all channels
@@ -87,8 +86,7 @@ class AudioFile:
             self.close()
             reason = f"recorded at {self.sample_rate_hz} Hz; rates from {low} to {high} are read"
             raise AudioError(path, reason)
-        rate = self.sample_rate_hz
-        self.stream_rate_hz = rate if is_native(rate) else RESAMPLED_HZ
+        self.stream_rate_hz = heard_rate(self.sample_rate_hz)
 
     @property
     def heard_s(self) -> float:

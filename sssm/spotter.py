@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Self
 
-from sssm.audio import READABLE_RATES_HZ, RESAMPLED_HZ
+from sssm.audio import READABLE_RATES_HZ
 from sssm.batch import Batch
 from sssm.detector import Detector
 from sssm.engines.engine import Engine
@@ -18,7 +18,7 @@ from sssm.live import Card, LiveModel, Names, detector_of, load_live
 from sssm.rows import Rows
 from sssm.snapshot import unpack
 from sssm.stream import Stream
-from sssm.timing import FRAMES_HZ, is_native, whole_rate
+from sssm.timing import FRAMES_HZ, heard_rate, whole_rate
 
 
 class KeywordSpotter:
@@ -108,7 +108,7 @@ class KeywordSpotter:
             ValueError: no whole number of samples a second, or too few or many for speech.
         """
         rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
-        engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
+        engine, detector = self._at(heard_rate(rate))
         return Stream(engine, detector, rate, self.fingerprint)
 
     def batch(self, size: int, sample_rate_hz: float = 16_000) -> Batch:
@@ -120,7 +120,7 @@ class KeywordSpotter:
         rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
         if size < 1:
             raise ValueError(f"a batch has at least one stream, got {size}")
-        engine, detector = self._at(rate if is_native(rate) else RESAMPLED_HZ)
+        engine, detector = self._at(heard_rate(rate))
         return Batch(Rows(engine, detector, size), rate, self.fingerprint)
 
     def restore(self, data: bytes) -> Stream:

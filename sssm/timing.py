@@ -23,6 +23,9 @@ QUIET = 1e-9
 NATIVE_RATES_HZ = (8_000, 48_000)
 """Lowest and highest rate of audio that a model hears without a resampler."""
 
+RESAMPLED_HZ = 16_000
+"""Rate to which audio at any other rate is resampled."""
+
 
 def whole_rate(sample_rate_hz: float, bounds: tuple[int, int]) -> int:
     """The rate as a whole number, where it is one within bounds, lowest and highest.
@@ -38,10 +41,10 @@ def whole_rate(sample_rate_hz: float, bounds: tuple[int, int]) -> int:
     return int(sample_rate_hz)
 
 
-def is_native(rate: float) -> bool:
-    """Whether a model hears audio at this rate as it is."""
+def heard_rate(sample_rate_hz: int) -> int:
+    """Rate at which a model hears audio: its own from 8 to 48 kHz, else `RESAMPLED_HZ`."""
     low, high = NATIVE_RATES_HZ
-    return low <= rate <= high
+    return sample_rate_hz if low <= sample_rate_hz <= high else RESAMPLED_HZ
 
 
 @overload

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike, NDArray
 
-from sssm.audio import RESAMPLED_HZ
-from sssm.timing import is_native
+from sssm.timing import heard_rate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +31,7 @@ class Hearing:
 
     def __init__(self, spotter: "KeywordSpotter", sample_rate_hz: int):
         self._stream = spotter.stream(sample_rate_hz)
-        self._detector = self._of(spotter)
+        self._detector = self._detector_of(spotter)
         self._state = self._detector.init_state(1)
 
     @property
@@ -48,10 +47,9 @@ class Hearing:
 
     def take_thresholds(self, spotter: "KeywordSpotter") -> None:
         """Go on with this spotter's thresholds; it is of the same model."""
-        self._detector = self._of(spotter)
+        self._detector = self._detector_of(spotter)
 
-    def _of(self, spotter: "KeywordSpotter") -> "Detector":
+    def _detector_of(self, spotter: "KeywordSpotter") -> "Detector":
         """Its detector, counting time in the samples that the model hears."""
-        rate = self._stream.sample_rate_hz
-        heard_hz = rate if is_native(rate) else RESAMPLED_HZ
+        heard_hz = heard_rate(self._stream.sample_rate_hz)
         return dataclasses.replace(spotter.detector, sample_rate_hz=heard_hz)
