@@ -46,11 +46,11 @@ def logistic(place: float) -> float:
     return 1 / (1 + math.exp(-place))
 
 
-def threshold_grid(lowest: float = LOWEST, highest: float = HIGHEST) -> list[float]:
-    """Thresholds from low to high, at even spacing in logit."""
-    steps = math.ceil((logit(highest) - logit(lowest)) / STEP)
-    between = np.linspace(logit(lowest), logit(highest), steps + 1)[1:-1]
-    return [lowest, *(round(logistic(x), DIGITS) for x in between.tolist()), highest]
+def threshold_grid() -> list[float]:
+    """The sensible thresholds from low to high, at even spacing in logit."""
+    steps = math.ceil((logit(HIGHEST) - logit(LOWEST)) / STEP)
+    between = np.linspace(logit(LOWEST), logit(HIGHEST), steps + 1)[1:-1]
+    return [LOWEST, *(round(logistic(x), DIGITS) for x in between.tolist()), HIGHEST]
 
 
 def shifted(thresholds: Mapping[str, float], shift: float, lowest: float) -> dict[str, float]:

@@ -1,39 +1,35 @@
-"""Exact intervals of counts: what may be said of a rate or a share after so many events."""
+"""Exact 95% intervals of counts: what may be said of a rate or a share after so many events."""
 
 import math
 from collections.abc import Callable
 
-CONFIDENCE = 0.95
+BEYOND = 0.05  # probability that the truth is outside
 
 
-def poisson_interval(count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def poisson_interval(count: int) -> tuple[float, float]:
     """Expected counts between which the truth lies, two-sided; divide by the hours for a rate.
 
     Source: Garwood 1936, Biometrika 28.
     """
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else _falling(lambda mu: _poisson(count - 1, mu), 1 - tail)
-    return low, _falling(lambda mu: _poisson(count, mu), tail)
+    low = 0.0 if count == 0 else _falling(lambda mu: _poisson(count - 1, mu), 1 - BEYOND / 2)
+    return low, _falling(lambda mu: _poisson(count, mu), BEYOND / 2)
 
 
-def poisson_upper(count: int, confidence: float = CONFIDENCE) -> float:
+def poisson_upper(count: int) -> float:
     """Expected count that the truth does not exceed, one-sided: 3.0 where none was seen."""
-    return _falling(lambda mu: _poisson(count, mu), 1 - confidence)
+    return _falling(lambda mu: _poisson(count, mu), BEYOND)
 
 
-def binomial_interval(
-    count: int, trials: int, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
+def binomial_interval(count: int, trials: int) -> tuple[float, float]:
     """Shares between which the truth lies, two-sided; all of them where nothing was tried.
 
     Source: Clopper and Pearson 1934, Biometrika 26.
     """
-    tail = (1 - confidence) / 2
     low, high = 0.0, 1.0
     if count > 0:
-        low = _bisect(lambda p: _binomial(count - 1, trials, p), 1 - tail, 0.0, 1.0)
+        low = _bisect(lambda p: _binomial(count - 1, trials, p), 1 - BEYOND / 2, 0.0, 1.0)
     if count < trials:
-        high = _bisect(lambda p: _binomial(count, trials, p), tail, 0.0, 1.0)
+        high = _bisect(lambda p: _binomial(count, trials, p), BEYOND / 2, 0.0, 1.0)
     return low, high
 
 

@@ -165,9 +165,8 @@ class Graph:
     def transpose(self, x: str, order: Sequence[int]) -> str:
         return self._one("Transpose", [x], {"perm": list(order)})
 
-    def sum(self, x: str, axes: Sequence[int], *, keep: bool = False) -> str:
-        axes_of_it = self.constant(np.array(axes))
-        return self._one("ReduceSum", [x, axes_of_it], {"keepdims": int(keep)})
+    def sum(self, x: str, axes: Sequence[int]) -> str:
+        return self._one("ReduceSum", [x, self.constant(np.array(axes))], {"keepdims": 0})
 
     def sum_of_squares(self, x: str, axis: int) -> str:
         return self._reduce("ReduceSumSquare", x, axis, keep=False)
@@ -259,11 +258,7 @@ class Graph:
         return to
 
     def _node(
-        self,
-        kind: str,
-        inputs: Sequence[str],
-        attributes: Mapping[str, Any] = {},
-        to: Sequence[str] = (),
+        self, kind: str, inputs: Sequence[str], attributes: Mapping[str, Any], to: Sequence[str]
     ) -> None:
         self.nodes.append(helper.make_node(kind, inputs, to, **attributes))
 
