@@ -74,16 +74,17 @@ class ModelCard:
 
 def shipped_models(suffix: str = WEIGHTS) -> dict[str, Path]:
     """Short name -> file of every model that came with the package, of those that end so."""
+    files = {name: shipped_file(f"{stem}{suffix}") for name, stem in SHIPPED.items()}
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def shipped_file(name: str) -> Path | None:
+    """A file that came with the package, if it did."""
     folders = (
         Path(str(resources.files("sssm"))) / "assets",  # an installed wheel
         Path(__file__).parents[1] / "assets",  # a checkout
     )
-    found = {}
-    for name, stem in SHIPPED.items():
-        paths = [path for folder in folders if (path := folder / f"{stem}{suffix}").is_file()]
-        if paths:
-            found[name] = paths[0]
-    return found
+    return next((path for folder in folders if (path := folder / name).is_file()), None)
 
 
 def find_model(name_or_file: str | os.PathLike[str]) -> Path:

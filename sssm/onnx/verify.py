@@ -6,7 +6,6 @@ so that all of the difference is the file's: torch's own float32 is off by as mu
 
 import copy
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from sssm.model import KeywordModel
 from sssm.onnx.card import OnnxCard
 from sssm.onnx.engine import open_session
 from sssm.timing import frame_end
+from sssm.weights import shipped_file
 
 USED_FRAMES, COMPARED_FRAMES = 48, 304  # the first make the states used; 3 s of the others count
 TOLERANCE, TOLERANCE_INT8 = 1e-5, 1e-4
@@ -75,12 +75,19 @@ def scores_of(path: Path, card: OnnxCard, x: Samples) -> NDArray[np.float32]:
 
 
 def sounds(sample_rate_hz: int) -> Samples:
-    """(2, samples): noise whose level changes, and speech, said at two levels."""
+    """(2, samples): noise whose level changes, and speech, said at two levels.
+
+    Raises:
+        FileNotFoundError: the speech did not come with this installation.
+    """
+    demo = shipped_file(DEMO)
+    if demo is None:
+        raise FileNotFoundError(f"{DEMO} did not come with this installation")
     n = frame_end(USED_FRAMES + COMPARED_FRAMES, sample_rate_hz)
     random = np.random.default_rng(SEED)
     level = 0.02 + 0.3 * np.abs(np.sin(np.arange(n) * 2 * np.pi / sample_rate_hz))
     noise = level * random.standard_normal(n)
-    said, rate = soundfile.read(_demo(), dtype="float32")
+    said, rate = soundfile.read(demo, dtype="float32")
     said = soxr.resample(said, rate, sample_rate_hz)
     speech = np.concatenate([said, 0.1 * said])
     return np.stack([noise, np.resize(speech, n)]).astype(np.float32)
@@ -97,12 +104,3 @@ def _whole_turns(x: Samples, turn: int) -> Samples:
     """The sounds, begun again until they fill whole turns of calls, two at least."""
     turns = max(2, -(-x.shape[1] // turn))
     return np.pad(x, ((0, 0), (0, turns * turn - x.shape[1])), mode="wrap")
-
-
-def _demo() -> Path:
-    """The spoken word that comes with the package."""
-    folders = (Path(str(resources.files("sssm"))) / "assets", Path(__file__).parents[2] / "assets")
-    for folder in folders:
-        if (folder / DEMO).is_file():
-            return folder / DEMO
-    raise FileNotFoundError(f"{DEMO} did not come with this installation")
