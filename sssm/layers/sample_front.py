@@ -3,7 +3,6 @@
 Source: Gu et al. 2021, arXiv:2111.00396, section 4.2 and appendix D (six layers on raw speech).
 """
 
-import copy
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
@@ -60,7 +59,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
         other.sample_rate_hz = sample_rate_hz
         blocks = nn.ModuleList()
         for block in self.blocks:
-            clone = copy.copy(block)
+            clone = block._clone()
             clone._modules = block._modules | {"ssm": block.ssm.at_rate(sample_rate_hz)}
             blocks.append(clone)
         other._modules = self._modules | {"blocks": blocks}
