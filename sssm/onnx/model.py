@@ -71,7 +71,7 @@ def model_graph(model: KeywordModel, sample_rate_hz: int) -> ModelGraph:
         )  # fmt: skip
         front = FilterbankGraph(bands)
         centre = array(bank.centre_hz)
-        modes = Modes(centre, array(bank.width_hz), 0 * centre + 1)
+        modes = Modes(centre, array(bank.width_hz), gain=np.ones_like(centre))
     else:
         states: Any = start.front  # which has blocks here
         blocks = _blocks(model.front.blocks, states.blocks, "front")
