@@ -51,12 +51,7 @@ def report(
     low, high = poisson_interval(count)
     once_late = latency(_latencies_s(positives, once)) if once else latency([])
     return {
-        "misses": {
-            rate: _share(best_point(points, float(rate) * hours), said)
-            if measurable(float(rate), hours)
-            else None
-            for rate in RATES
-        },
+        "misses": _misses_at_rates(points, hours, said),
         "misses_at_most_one": missed_once / said,
         "misses_at_most_one_ci95": list(binomial_interval(missed_once, said)),
         "latency_at_most_one_median_s": once_late.median_s,
@@ -186,12 +181,7 @@ def _per_keyword(
             "said": said,
             "missed": int(missed[k]) / said,
             "missed_ci95": list(binomial_interval(int(missed[k]), said)),
-            "misses": {
-                rate: _share(best_point(own, float(rate) * hours), said)
-                if measurable(float(rate), hours)
-                else None
-                for rate in RATES
-            },
+            "misses": _misses_at_rates(own, hours, said),
             "misses_at_most_one": int(once.misses[k]) / said if once else 1.0,
             "false_accepts": int(false[k]),
             "false_accepts_per_hour_upper95": poisson_upper(int(false[k])) / hours,
@@ -233,9 +223,17 @@ def _latencies_s(positives: Positives, point: Point) -> list[float]:
     return [seconds for _, seconds in positives.latencies_s(matched)]
 
 
-def _share(point: Point | None, said: int) -> float:
-    """Missed at a point; where no thresholds keep to a rate, everything."""
-    return 1.0 if point is None else int(point.misses.sum()) / said
+def _misses_at_rates(points: Sequence[Point], hours: float, said: int) -> dict[str, float | None]:
+    """Share missed at each of `RATES`: None where so few hours cannot measure it.
+
+    Where no thresholds keep to a rate, everything is missed.
+    """
+    shares: dict[str, float | None] = {}
+    for rate in RATES:
+        point = best_point(points, float(rate) * hours)
+        missed = said if point is None else int(point.misses.sum())
+        shares[rate] = missed / said if measurable(float(rate), hours) else None
+    return shares
 
 
 def _listed(pairs: Sequence[Mapping[str, Any]]) -> str:
