@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.spotting import Model, load_spotter
+from app.spotting import Model
 from app.terminal import fail, refuse, say, tell
 from sssm.reason import reason_of
 
@@ -51,9 +51,12 @@ def demo(
             fail(f"port {port} is in use: choose another one with --port")
         fail(f"{host}:{port}: {reason_of(error)}")
     with listening:
-        load_spotter(model, None, None, None)  # says in one line what is wrong with it
+        try:
+            shelf = Shelf(model)
+        except ValueError as error:
+            refuse(str(error))
         limits = Limits(max_visitors, max_upload_mb, max_minutes)
-        page = build(Shelf(model), limits, accounts=accounts, local_only=is_local(host))
+        page = build(shelf, limits, accounts=accounts, local_only=is_local(host))
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{listening.getsockname()[1]}")
         tell("Ctrl-C ends it" if accounts or is_local(host) else "anybody may come in: see --auth")
