@@ -1,1 +1,1 @@
-"""The command line: input and output only, nothing of the models."""
+"""The command line and the web page: input and output only; what is heard is decided in `sssm`."""

@@ -53,17 +53,24 @@ _FORMATS = {
 
 
 def check_name(path: str) -> None:
-    """Raises ValueError, one line, where the name does not say a format."""
+    """Refuse a name that does not say the format.
+
+    Raises:
+        ValueError: it does not end in .csv, .json or .jsonl; one line.
+    """
     if PurePath(path).suffix.lower() not in _FORMATS:
         raise ValueError(f"{path}: a file of events ends in {', '.join(_FORMATS)}")
 
 
 class EventFile:
-    """What was there before is overwritten.
+    """A file of events, valid after each of them; what was there before is overwritten.
+
+    Args:
+        path: ends in .csv, .json or .jsonl.
 
     Raises:
         ValueError: the name does not say a format.
-        OSError: here, the file cannot be opened, or another program writes to it so.
+        OSError: the file cannot be opened, or another program is writing events to it.
     """
 
     def __init__(self, path: str):

@@ -106,6 +106,7 @@ class KeywordSpotter:
 
         Raises:
             ValueError: no whole number of samples a second, or too few or many for speech.
+            ModelFileError: the model's file hears another rate alone.
         """
         rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
         engine, detector = self._at(heard_rate(rate))
@@ -115,7 +116,8 @@ class KeywordSpotter:
         """Many new streams of audio at this rate.
 
         Raises:
-            ValueError: a rate that `stream` refuses, or no stream at all.
+            ValueError: a rate that `stream` refuses, or a size below 1.
+            ModelFileError: the model's file hears another rate alone.
         """
         rate = whole_rate(sample_rate_hz, READABLE_RATES_HZ)
         if size < 1:

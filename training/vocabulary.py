@@ -30,7 +30,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, corpus: Corpus, size: int) -> "Vocabulary":
-        """Every commands' and phrases' word, then the most frequent words of training sentences."""
+        """The words of all commands and phrases, then the most frequent of training sentences.
+
+        They are `size` words together, or more where commands and phrases alone have more.
+        """
         said = {e.word for e in corpus.entries if e.word and e.split == "training"}
         counts: Counter[str] = Counter()
         for n in corpus.where(source="speech", split="training"):

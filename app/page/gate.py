@@ -31,7 +31,7 @@ CONTENT_POLICY = (
 
 
 class Gate:
-    """In front of everything that the server serves.
+    """Lets who may come in through to the app; the others it answers itself.
 
     Args:
         app: what is behind it.

@@ -46,7 +46,11 @@ class Wish(NamedTuple):
 
 
 def read_greeting(text: str) -> Greeting:
-    """Raises RefusalError where it is none."""
+    """A visitor's first message.
+
+    Raises:
+        RefusalError: the text is none.
+    """
     values = _object(text, Greeting._fields)
     rate = values.get("sample_rate_hz")
     if type(rate) is not int:
@@ -58,7 +62,11 @@ def read_greeting(text: str) -> Greeting:
 
 
 def read_wish(text: str) -> Wish:
-    """Raises RefusalError where it is none."""
+    """A later message.
+
+    Raises:
+        RefusalError: the text is none.
+    """
     values = _object(text, Wish._fields)
     sensitivity = values.get("sensitivity")
     return Wish(
@@ -84,6 +92,7 @@ class Inbox:
 
     @property
     def waiting_s(self) -> float:
+        """Seconds of sound that have not been taken."""
         return self._waiting / self._rate
 
     def put(self, message: bytes, now_s: float) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """Of one server."""
+    """What one server takes."""
 
     max_visitors: int = 16  # who are listened to at once
     max_upload_mb: int = 64  # of one file

@@ -85,7 +85,10 @@ def build(shelf: Shelf, limits: Limits, *, accounts: Mapping[str, str], local_on
 
 
 class Server(uvicorn.Server):
-    """Run it with `run(sockets=[bind(...)])`."""
+    """uvicorn serving a page: `run(sockets=[bind(...)])`, until Ctrl-C.
+
+    Before it shuts down, requests that Gradio keeps open are told to end.
+    """
 
     def __init__(self, page: Page):
         self._farewell = page.farewell
@@ -106,7 +109,11 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Raises OSError where the address cannot be had."""
+    """A socket that listens at the address; port 0 is any that is free.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:

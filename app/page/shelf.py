@@ -13,7 +13,7 @@ MOST_SENSITIVE = 3.0  # in logits, either way
 
 
 class Shelf:
-    """A visitor names a model, never a file.
+    """Models by name, as spotters and classifiers.  A visitor names a model, never a file.
 
     Args:
         first: name of a shipped model, or a file, or some of them joined by `+`; the model that a
@@ -74,7 +74,11 @@ class Shelf:
         return spotter.with_settings(thresholds=lower)
 
     def classifier(self, name: str) -> "Classifier":
-        """Raises ValueError, one line, where there is no such model or it is damaged."""
+        """What names the one word of a recording.
+
+        Raises:
+            ValueError: no such model, or one that is damaged; one line.
+        """
         from sssm.classifier import Classifier
 
         files = self.files(name)

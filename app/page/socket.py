@@ -58,7 +58,11 @@ class Visitors:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Raises RefusalError where all places are taken."""
+        """One of the places of those who are listened to, for the length of the block.
+
+        Raises:
+            RefusalError: all are taken.
+        """
         if self._admitted >= self._most:
             raise RefusalError(
                 BUSY, f"{self._most} visitors are listened to already: try again later"
@@ -71,6 +75,7 @@ class Visitors:
 
     @contextlib.contextmanager
     def entered(self, visit: Visit) -> Iterator[None]:
+        """The visit is among `present` for the length of the block."""
         self.present.add(visit)
         try:
             yield

@@ -24,7 +24,10 @@ def uploads_only(file: gr.File) -> gr.File:
 
 
 class Uploads:
-    """Two visitors who upload the same bytes share one file, because Gradio names it by them."""
+    """Which visitor has which files; a file is removed when nobody has it any more.
+
+    Two visitors who upload the same bytes share one file, because Gradio names it by its bytes.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,6 +46,7 @@ class Uploads:
             self._remove(self._of.pop(visitor, set()))
 
     def is_here(self, visitor: str) -> bool:
+        """Whether the visitor has come, with files or without, and not left."""
         return visitor in self._of
 
     def _remove(self, paths: set[str]) -> None:

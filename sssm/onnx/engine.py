@@ -48,6 +48,12 @@ class OnnxModel:
     Args:
         path: of unit `chunk` with its length left open, which hears every rate; or `frame`.
 
+    Attributes:
+        session: onnxruntime's, which runs the file.
+        card: the file's metadata.
+        is_open: whether a call hears any number of frames.
+        frames: the same of NAME.frame.onnx; None where there is none.
+
     Raises:
         ModelFileError: the file is damaged, or of another unit.
     """
