@@ -18,7 +18,7 @@ from sssm.onnx.filterbank import Bands, FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.mamba import MambaGraph, MambaWeights
 from sssm.onnx.modes import Modes
-from sssm.onnx.parts import Array, Block, Mix, Part, Pool, array, linear
+from sssm.onnx.parts import Array, Block, Mix, Part, Pool, array, in_turn, linear
 from sssm.onnx.recurrence import Recurrence
 from sssm.onnx.s4d import S4DBlock, S4DStack
 from sssm.onnx.samples import SamplesGraph
@@ -42,11 +42,7 @@ class ModelGraph(NamedTuple):
 
     def decide(self, g: Graph, y: str, states: Sequence[str], count: int) -> tuple[str, list[str]]:
         """Frames (batch count, H) -> logits (batch, count, classes), and the next `memory`."""
-        after: list[str] = []
-        for part in self.parts:
-            first = len(after)
-            y, new = part.hear(g, y, states[first : first + len(part.states)], count)
-            after += new
+        y, after = in_turn(g, self.parts, y, states, count)
         logits = g.linear(y, *(g.constant(part, "head") for part in self.head))
         return g.reshape(logits, (-1, count, len(self.labels))), after
 

@@ -27,6 +27,18 @@ class Part(Protocol):
         """(batch count, H) -> the same, elements of a row side by side, and the next states."""
 
 
+def in_turn(
+    g: Graph, parts: Sequence[Part], y: str, states: Sequence[str], count: int
+) -> tuple[str, list[str]]:
+    """As `Part.hear` of one part, for several of which each hears the one before."""
+    after: list[str] = []
+    for part in parts:
+        first = len(after)
+        y, new = part.hear(g, y, states[first : first + len(part.states)], count)
+        after += new
+    return y, after
+
+
 class Mix:
     """y + glu(W silu(v)): what a block does after its state-space model.
 

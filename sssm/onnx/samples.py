@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sssm.onnx.graph import Graph
-from sssm.onnx.parts import Array, Part
+from sssm.onnx.parts import Array, Part, in_turn
 from sssm.timing import FRAMES_HZ
 
 
@@ -39,9 +39,4 @@ class SamplesGraph:
     ) -> tuple[str, list[str]]:
         """(batch, samples) -> (batch samples, H), and the next states."""
         y = g.linear(g.reshape(audio, (-1, 1)), *(g.constant(part) for part in self._lift))
-        after: list[str] = []
-        for block in self.blocks:
-            first = len(after)
-            y, new = block.hear(g, y, states[first : first + len(block.states)], samples)
-            after += new
-        return y, after
+        return in_turn(g, self.blocks, y, states, samples)
