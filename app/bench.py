@@ -212,7 +212,7 @@ def _sound() -> "Samples":
 
 
 def _pieces(sound: "Samples", chunk: int) -> Iterator["Samples"]:
-    for at in itertools.cycle(range(0, len(sound) - chunk, chunk)):
+    for at in itertools.cycle(range(0, len(sound) - chunk + 1, chunk)):
         yield sound[at : at + chunk]
 
 

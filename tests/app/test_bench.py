@@ -186,3 +186,9 @@ def test_the_sound_is_16_bits_and_far_from_slow_numbers():
     assert 0.01 < np.sqrt(np.mean(sound**2)) < 0.3
     (piece,) = itertools.islice(bench._pieces_of_many(sound, 5, 3), 1, 2)
     np.testing.assert_array_equal(piece[1], sound[len(sound) // 3 + 5 :][:5])
+
+
+def test_all_of_the_sound_is_heard():
+    sound = np.arange(12, dtype=np.float32)
+    pieces = itertools.islice(bench._pieces(sound, 4), 4)
+    np.testing.assert_array_equal(np.concatenate(list(pieces)), np.concatenate([sound, sound[:4]]))
