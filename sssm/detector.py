@@ -53,8 +53,8 @@ class Detector:
 
     Attributes:
         labels: names of the columns of the scores; those of silence and unknown words never fire.
-        thresholds: keyword -> smoothed score from which it counts as heard, in (0, 1];
-            `DEFAULT_THRESHOLD` for a keyword that is not named; then it holds all of them.
+        thresholds: keyword -> smoothed score from which it counts as heard, in (0, 1].  A keyword
+            that is left out gets `DEFAULT_THRESHOLD`, so the attribute has every keyword.
         release: a keyword may fire again once its score fell below this share of its threshold.
         smoothing: share of the frame before in a smoothed score; 0 does not smooth.
         min_frames: frames in a row that must reach the threshold.

@@ -54,7 +54,15 @@ class Rows:
     def push(
         self, x: Samples, rows: NDArray[np.int64]
     ) -> tuple[list[Scored], list[tuple[int, Detection]]]:
-        """(len(rows), n) samples for these rows, rising; the others stay as they are."""
+        """Hear more of some rows; the others stay as they are.
+
+        Args:
+            x: (len(rows), n) samples.
+            rows: their numbers, rising.
+
+        Returns:
+            Scores of each group of rows that went together, and detections with their rows.
+        """
         heard, events = [], []
         for group in self._groups(rows):
             of_group = rows[group]

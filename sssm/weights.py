@@ -49,7 +49,7 @@ class ModelCard:
         config: shape of the model, its labels among it.
         training_data: what it learned from.
         licence: of the weights.
-        accuracy: name of a measurement -> value, fractions.
+        accuracy: name -> figure, or text about the figures; shares are fractions.
         thresholds: keyword -> score from which it counts as heard.
         detector: settings of the detector.
     """

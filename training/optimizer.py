@@ -39,6 +39,6 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, recipe: Recipe) -> No
 
 
 def share_of_rate(step: int, recipe: Recipe) -> float:
-    """Share of the highest learning rate: a linear rise, then half a cosine down to 1%."""
+    """Share of the highest learning rate: half a cosine to 1%, times a linear rise at first."""
     rise = min(1.0, (step + 1) / max(1, recipe.warmup))
     return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
