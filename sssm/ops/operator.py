@@ -51,7 +51,7 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
 
 
 def of_nothing(x: Tensor, *weights: Tensor) -> Tensor:
-    """An operator's output for an `x` of no elements: a clone of it, with zeros as gradients."""
+    """An operator's output where x, or each weight, has no elements: zeros, as its gradients."""
     return x * sum(weight.real.sum() for weight in weights)
 
 

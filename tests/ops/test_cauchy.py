@@ -39,6 +39,15 @@ def test_as_good_as_the_reference(nodes):
         assert_as_good_as(found, reference, truth)
 
 
+@pytest.mark.parametrize(("channels", "modes"), [(3, 0), (0, 4)])
+def test_no_poles_add_nothing(channels, modes):
+    v, z, w = operands()
+    v, w = v.new_zeros(2, channels, modes), w.new_zeros(channels, modes)
+    expected = torch.zeros(2, channels, len(z), dtype=v.dtype)
+    torch.testing.assert_close(cauchy(v, z, w), expected, rtol=0, atol=0)
+    assert not any(gradient.any() for gradient in gradients(cauchy, (v, z, w)))
+
+
 def test_blocks_of_nodes_join(monkeypatch):
     """Blocks of 3 nodes, the last one shorter, give what one block gives."""
     expected = cauchy(*operands()), *gradients(cauchy, operands())

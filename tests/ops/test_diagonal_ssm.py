@@ -171,6 +171,17 @@ def test_a_batch_of_no_rows(form):
         assert torch.equal(gradient, torch.zeros_like(operand))
 
 
+@pytest.mark.parametrize(("channels", "modes"), [(3, 0), (0, 4)])
+def test_no_modes_answer_nothing(channels, modes):
+    nothing = operands(5, torch.float64, channels=channels, modes=modes)
+    x = torch.randn(64, 5, channels, dtype=torch.float64)
+    nothing[0], nothing[4] = x, nothing[4][:1].repeat(64, 1, 1)
+    y, h = diagonal_ssm(*nothing)
+    torch.testing.assert_close(y, torch.zeros_like(x), rtol=0, atol=0)
+    assert h.shape == (64, channels, modes)
+    assert not any(gradient.any() for gradient in gradients(diagonal_ssm, nothing))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_decays_becomes_exact_zero_and_still_has_a_gradient(form):
     x, dA, B, C, h0 = operands(130)

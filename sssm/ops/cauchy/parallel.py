@@ -46,7 +46,7 @@ def cauchy_backward(
 
 
 def _blocks(z: Tensor, w: Tensor) -> Iterator[slice]:
-    size = max(1, BLOCK_NUMBERS // (2 * w.numel()))
+    size = max(1, BLOCK_NUMBERS // max(1, 2 * w.numel()))
     return (slice(start, start + size) for start in range(0, z.shape[0], size))
 
 

@@ -148,7 +148,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
         )
     if h0.shape != (x.shape[0], *dA.shape):
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
-    if x.shape[1] == 0:
+    if x.shape[1] == 0 or dA.numel() == 0:
         return of_nothing(x, dA, B, C), h0.clone()
     recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA)
     if recurs and x.device.type == "cuda":
