@@ -12,8 +12,8 @@ NORM_EPS = 1e-5
 class Block(StreamingLayer[StateT]):
     """x + dropout(glu(W silu(ssm(norm(x))))): its state is that of its state-space model.
 
-    Source: Gu et al. 2021, arXiv:2111.00396, appendix D (block of S4; the RMS norm, SiLU and the
-    gated mix are ours).
+    Source: Gu et al. 2021, arXiv:2111.00396, appendix D (block of S4), here with RMS norm and SiLU
+    and a gated mix.
 
     Args:
         ssm: what mixes over time, (batch, length, H) -> (batch, length, H).
