@@ -13,12 +13,17 @@ import soundfile
 
 from app.events import AFTER_S
 from app.sources import NOTHING, PIECE_S, REPLACED, WAIT_S, Piece
-from sssm.audio import READABLE_RATES_HZ, AudioError, Samples, decoder_reason
+from sssm.audio import READABLE_RATES_HZ, UNKNOWN_BYTES, AudioError, Samples, decoder_reason
 
 NAME = "standard input"
-BY_FILE_ALONE = ("MP3",)  # what opens, and then is heard wrong
+PIPED = ("AIFF", "AU", "NIST", "OGG", "W64", "WAV", "WAVEX")  # more opens, and is heard wrong
 NEEDS_A_FILE = "is heard from a file alone; `ffmpeg -i - -f wav - |` makes of it what can be piped"
 PIECES_AHEAD = 100  # a second: a program that writes faster than we hear waits
+BYTES = {
+    "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8,
+    "ALAW": 1, "ULAW": 1,
+}  # fmt: skip
+"""Of a sample, by libsndfile's name of its kind."""
 
 
 class _Opened(NamedTuple):
@@ -91,7 +96,7 @@ class PipedSource:
         """Pieces as they come; one without samples, or what went wrong, is the last."""
         try:
             with soundfile.SoundFile(sys.stdin.fileno(), closefd=False) as file:
-                if file.format in BY_FILE_ALONE:
+                if file.format not in PIPED:
                     self._came.put(AudioError(NAME, f"{file.format} {NEEDS_A_FILE}"))
                     return
                 low, high = READABLE_RATES_HZ
@@ -100,14 +105,35 @@ class PipedSource:
                     self._came.put(AudioError(NAME, reason))
                     return
                 self._came.put(_Opened(file.samplerate))
-                length = max(1, int(PIECE_S * file.samplerate))
-                while True:
-                    piece = file.read(length, dtype="float32", always_2d=True)
-                    self._came.put(piece)
-                    if not len(piece):
-                        return
+                self._put_all(file)
+                if _goes_on(file):
+                    with soundfile.SoundFile(
+                        sys.stdin.fileno(), closefd=False, format="RAW", subtype=file.subtype,
+                        endian=file.endian, samplerate=file.samplerate, channels=file.channels,
+                    ) as rest:  # fmt: skip
+                        self._put_all(rest)
+                self._came.put(np.zeros((0, file.channels), np.float32))
         except (soundfile.SoundFileError, TypeError, OSError) as error:
             reason = f"not audio that can be read: {decoder_reason(error)}"
             if "flac" in reason:  # it does not even open
                 reason = f"FLAC {NEEDS_A_FILE}"
             self._came.put(AudioError(NAME, reason))
+
+    def _put_all(self, file: soundfile.SoundFile) -> None:
+        """Pieces until it ends; of what follows its end nothing is read, which would be lost."""
+        length = max(1, int(PIECE_S * file.samplerate))
+        left = file.frames
+        while len(piece := file.read(min(length, left), dtype="float32", always_2d=True)):
+            self._came.put(piece)
+            left -= len(piece)
+
+
+def _goes_on(file: soundfile.SoundFile) -> bool:
+    """Whether more samples follow the last that a WAV's header told of: its writer did not know.
+
+    Its header tells of none, or of as much as its number can, which a microphone reaches in hours.
+    """
+    if file.format not in ("WAV", "WAVEX") or file.subtype not in BYTES or file.seekable():
+        return False
+    told = file.frames * file.channels * BYTES[file.subtype]
+    return told == 0 or told >= UNKNOWN_BYTES

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from app import pipe
 from sssm.spotter import KeywordSpotter
 
 ROOT = Path(__file__).parents[2]
@@ -50,9 +51,8 @@ def as_file(x: np.ndarray, rate: int, kind: str) -> bytes:
     return file.getvalue()
 
 
-def endless_wav(rate: int) -> bytes:
+def endless_wav(rate: int, unknown: int = 0xFFFF_FFFF) -> bytes:
     """What a program writes that cannot know how long it will go on: 16 bits, one channel."""
-    unknown = 0xFFFF_FFFF
     form = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
     return (
         b"RIFF" + struct.pack("<I", unknown) + b"WAVEfmt " + form
@@ -76,7 +76,7 @@ def test_a_word_is_heard_while_the_writer_goes_on_and_ctrl_c_ends_it():
         assert "; 1 detection (yes 1); " in process.stderr.read().decode().splitlines()[-1]
 
 
-@pytest.mark.parametrize("kind", ["WAV", "AU", "OGG"])
+@pytest.mark.parametrize("kind", ["WAV", "AU", "OGG", "AIFF", "W64", "NIST"])
 def test_it_is_what_the_stream_gives(kind):
     x, rate = soundfile.read(DEMO, dtype="int16")
     data = as_file(np.stack([x, x], axis=1), rate, kind)
@@ -87,6 +87,37 @@ def test_it_is_what_the_stream_gives(kind):
     assert events[0]["keyword"] == expected.keyword
     assert events[0]["time_s"] == pytest.approx(expected.time_s, abs=1e-6)
     assert notes[0] == "listening to standard input at 16000 Hz; Ctrl-C ends it"
+
+
+def test_a_header_of_no_length_is_one_that_does_not_know_it():
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    _, expected, _ = heard(as_file(x, rate, "WAV"))
+    code, events, _ = heard(endless_wav(rate, unknown=0) + x.tobytes())
+    assert code == 0
+    assert [(e["keyword"], e["time_s"], e["score"]) for e in events] == [
+        (e["keyword"], e["time_s"], e["score"]) for e in expected
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_goes_on_after_as_much_as_a_header_can_tell(monkeypatch, channels):
+    """Here as if that were little."""
+    x = np.random.default_rng(0).integers(-9_999, 9_999, (9_000, channels), dtype=np.int16)
+    data = bytearray(as_file(x, 16_000, "WAV"))
+    at = data.index(b"data") + 4
+    told = 2 * channels * 1_234
+    data[at : at + 4] = struct.pack("<I", told)
+    monkeypatch.setattr(pipe, "UNKNOWN_BYTES", told)
+    reading, writing = os.pipe()
+    os.write(writing, data)  # less than what a pipe holds, else it would wait
+    os.close(writing)
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        source, pieces = pipe.PipedSource(), []
+        while (piece := source.read()) is not None:
+            if not piece.is_after:
+                pieces.append(piece.samples)
+    np.testing.assert_array_equal(np.concatenate(pieces), x / np.float32(32_768))
 
 
 def test_a_word_at_the_end_is_heard_out(cut_word):
@@ -157,7 +188,7 @@ def test_a_writer_that_is_fast_waits_and_nothing_is_lost():
     assert notes[-1].startswith("heard 30.0 s; 30 detections (yes 30); 0 overflows")
 
 
-@pytest.mark.parametrize("kind", ["MP3", "FLAC"])
+@pytest.mark.parametrize("kind", ["MP3", "FLAC", "CAF", "RF64"])
 def test_what_cannot_be_heard_from_a_pipe_is_refused(kind):
     """Their readers go back in a file; from a pipe an MP3 would be heard wrong for minutes."""
     data = as_file(np.zeros(16_000, np.float32), 16_000, kind)
