@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_ASKED = 10_000  # false accepts an hour
 MOST_TIMES = 10  # the target, to which a curve is drawn
+MUCH_SURER = 1.0  # in logit, above a model's own threshold
 
 
 def calibrate(
@@ -208,7 +209,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
 
 
 def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float) -> None:
-    from sssm.calibration import EVENTS_MEASURABLE, measurable
+    from sssm.calibration import EVENTS_MEASURABLE, HIGHEST, logit, measurable
     from sssm.intervals import poisson_interval
 
     keywords, hours = heard.spotter.keywords, heard.hours
@@ -229,11 +230,12 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
         f"heard {hours:.2f} h: {false.sum() / hours:.2f} false accepts an hour"
         f" (95% interval {low:.2f} to {high:.2f})"
     )
-    if not measurable(per_hour, hours):
+    if per_hour and not measurable(per_hour, hours):
         least = EVENTS_MEASURABLE / hours
+        shown = f"{least:,.0f}" if least >= 10 else f"{least:.2g}"
         tell(
             f"{hours:.2f} h cannot tell {per_hour:g} false accepts an hour from none: the smallest"
-            f" rate that they can measure is {least:.2g}; record more, or expect up to that"
+            f" rate that they can measure is {shown}; record more, or expect up to that"
         )
     deaf = [k for k in keywords if said.count(k) and missed[keywords.index(k)] == said.count(k)]
     if deaf:
@@ -247,6 +249,12 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
         tell(
             f"less sure than the model's own of {', '.join(lower)}: little in these recordings"
             " sounds like them; where more does, expect more false accepts"
+        )
+    surer = [k for k in keywords if logit(thresholds[k]) > logit(min(own[k], HIGHEST)) + MUCH_SURER]
+    if surer:
+        tell(
+            f"much surer than the model's own of {', '.join(surer)}, so more of what is said will"
+            " be missed: record more without a keyword, or allow more false accepts"
         )
     if false.sum() > per_hour * hours:
         tell(f"even at the highest thresholds there are more than {per_hour:g} an hour")

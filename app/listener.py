@@ -15,7 +15,7 @@ from app.display import LOWEST_DB, Lines, Reading
 from app.events import capped
 from app.hooks import Hook
 from app.sources import Piece, Source
-from app.terminal import aligned, counted, shown
+from app.terminal import aligned, counted, forget_output, shown
 from sssm.audio import Samples
 from sssm.detector import Detection
 from sssm.hearing import Health, mixed
@@ -152,7 +152,7 @@ class Listener:
         self._warn(x, wrong)
 
     def _say(self, detection: Detection) -> None:
-        """At once on the screen; then to the user's command, then into a file."""
+        """To the user's command, into a file, and last on the screen, which may be gone."""
         now = datetime.now().astimezone()
         event = {
             "keyword": detection.keyword,
@@ -161,7 +161,6 @@ class Listener:
             "score": detection.score,
             "at": now.isoformat(timespec="milliseconds"),
         }
-        self._screen.event(json.dumps(event) if self._as_json else self._line(event))
         self._detections[detection.keyword] += 1
         if self._hook is not None:
             self._hook.run(event)
@@ -169,6 +168,20 @@ class Listener:
             word = "".join(c if c.isalnum() or c in "-_" else "-" for c in detection.keyword)
             stem = f"{now:%Y%m%d-%H%M%S}.{now.microsecond // 1000:03}_{word}"
             self._clips.expect(stem, detection.start_s, detection.time_s)
+        self._show(event)
+
+    def _show(self, event: dict[str, object]) -> None:
+        """A line of the answer; where that cannot be written, files and commands go on."""
+        try:
+            self._screen.event(json.dumps(event) if self._as_json else self._line(event))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._hook is None and self._clips is None:
+                raise
+            forget_output()
+            self.failed = True
+            self._screen.note(f"standard output: {reason_of(error)}; the listening goes on")
 
     def _line(self, event: dict[str, object]) -> str:
         cells = [f"{event['time_s']:9.2f} s", shown(str(event["keyword"])), f"{event['score']:.3f}"]
@@ -194,11 +207,11 @@ class Listener:
         if not self._source.live:
             return
         if wrong.clipped_samples >= CLIPPED_SAMPLES:
-            self._note("clipping", "clipping: the sound is too loud for the microphone's level")
+            self._note("clipping", f"clipping: {self._source.name} is too loud; lower its level")
         said = self._zeros > SILENT_S * self._stream.sample_rate_hz
         self._zeros = self._zeros + len(x) if wrong.silent_samples == len(x) else 0
         if self._zeros > SILENT_S * self._stream.sample_rate_hz and not said:
-            self._screen.note("the microphone gives only zeros: muted?")
+            self._screen.note(f"{self._source.name} gives only zeros: muted?")
 
     def _note(self, kind: str, line: str) -> None:
         """Tell, unless the same was told a moment ago."""

@@ -125,6 +125,18 @@ def test_quiet_recordings_are_not_taken_for_everything(noises, tmp_path):
     assert f"less sure than the model's own of {', '.join(lower)}: " in result.stderr
 
 
+def test_seconds_of_noise_that_ask_for_too_much_are_told(noises, tmp_path):
+    """Half an accept an hour is far from what 24 s of noise can tell."""
+    arguments = ["calibrate", "--negatives", noises, "--out", tmp_path / "t.json"]
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert result.exit_code == 0
+    assert "much surer than the model's own of yes, " in result.stderr
+    assert "the smallest rate that they can measure is 450;" in result.stderr
+    asked = ["--false-accepts-per-hour", "0"]
+    result = CliRunner().invoke(cli, list(map(str, arguments + asked)))
+    assert "cannot tell" not in result.stderr
+
+
 def test_a_word_that_is_heard_no_more_is_told(noises, words, tmp_path):
     arguments = ["calibrate", "--negatives", noises, "--positives", words]
     result = CliRunner().invoke(cli, list(map(str, (*arguments, "--out", tmp_path / "t.json"))))
