@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.spotting import Model
+from app.spotting import Model, Thresholds
 from app.terminal import fail, refuse, say, tell
 from sssm.reason import reason_of
 
@@ -17,6 +17,7 @@ INSTALL = "the page needs more packages: pip install 'sssm[web]'"
 
 def demo(
     model: Model = "s4",
+    thresholds: Thresholds = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="0.0.0.0 serves every machine around.")
     ] = "127.0.0.1",
@@ -52,7 +53,7 @@ def demo(
         fail(f"{host}:{port}: {reason_of(error)}")
     with listening:
         try:
-            shelf = Shelf(model)
+            shelf = Shelf(model, thresholds)
         except ValueError as error:
             refuse(str(error))
         limits = Limits(max_visitors, max_upload_mb, max_minutes)

@@ -235,7 +235,7 @@ def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
         yield error
         return
     if replaced:
-        yield Note(f"{path}: {replaced} samples are NaN or infinite, taken as 0")
+        yield Note(f"{path}: {counted(replaced, 'sample')} taken as 0: NaN or infinite")
 
 
 @cache

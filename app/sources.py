@@ -16,7 +16,7 @@ from sssm.audio import AudioFile, Samples
 PIECE_S = 0.01  # of live sound: what the device gives at once, so that a word is heard at once
 RECORDING_PIECE_S = 0.1  # where nobody waits, larger ones cost less
 WAIT_S = 0.1  # longest that `read` waits, so that Ctrl-C and the display need not
-REPLACED = "some samples are NaN or infinite, taken as 0"  # told once of a source
+REPLACED = "some samples taken as 0: NaN or infinite"  # told once of a source
 
 
 class Piece(NamedTuple):

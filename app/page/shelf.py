@@ -18,23 +18,29 @@ class Shelf:
     Args:
         first: name of a shipped model, or a file, or some of them joined by `+`; the model that a
             visitor meets first.
+        thresholds: file of that model's; None for its own.
 
     Raises:
-        ModelFileError: there is no such model, or it is damaged.
+        ValueError: there is no such model or file, or it is damaged, or not of this model.
     """
 
-    def __init__(self, first: str):
+    def __init__(self, first: str, thresholds: str | None = None):
         from sssm.live import JOIN, find_live, live_models, members_of
+        from sssm.spotter import KeywordSpotter
+        from sssm.thresholds import read_thresholds
 
         shipped, members = live_models(), members_of(first)
         name = JOIN.join(part if part in shipped else Path(part).stem for part in members)
         self._files = {name: [find_live(part) for part in members]} | {
             other: [path] for other, path in shipped.items() if other != name
         }
-        self._spotters: dict[str, KeywordSpotter] = {}
+        spotter = KeywordSpotter.load(self._files[name])
+        if thresholds is not None:
+            chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
+            spotter = spotter.with_settings(thresholds=chosen)
+        self._spotters = {name: spotter}
         self._classifiers: dict[str, Classifier] = {}
         self._lock = threading.Lock()
-        self.spotter(name)
 
     @property
     def names(self) -> list[str]:

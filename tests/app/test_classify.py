@@ -156,7 +156,7 @@ def test_samples_that_are_no_numbers_are_said(folder, model_file):
     soundfile.write("nan.wav", x, 16_000, subtype="FLOAT")
     result = run("classify", "nan.wav", "--model", model_file)
     assert result.exit_code == 0
-    assert result.stderr == "nan.wav: 7 samples are NaN or infinite, taken as 0\n"
+    assert result.stderr == "nan.wav: 7 samples taken as 0: NaN or infinite\n"
 
 
 @pytest.mark.parametrize(

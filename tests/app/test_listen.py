@@ -286,7 +286,7 @@ def test_samples_that_are_no_numbers_are_said_once(folder, model):
     assert result.exit_code == 0
     assert events(result.stdout)
     first, _ = result.stderr.splitlines()
-    assert first == "nan.wav: some samples are NaN or infinite, taken as 0"
+    assert first == "nan.wav: some samples taken as 0: NaN or infinite"
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--list-devices"]])

@@ -41,6 +41,7 @@ from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.uploads import Uploads
 from app.page.visit import Visit
 from sssm.spotter import KeywordSpotter
+from sssm.thresholds import write_thresholds
 from sssm.weights import load_model, save_model, shipped_models
 
 
@@ -243,6 +244,18 @@ def test_models_that_listen_as_one_are_one_of_the_shelf():
     assert shelf.names == ["s4+mamba", "s4", "mamba"]
     assert [path.stem for path in shelf.files("s4+mamba")] == ["kws12-s4", "kws12-mamba"]
     assert shelf.spotter("s4+mamba").fingerprint == KeywordSpotter.load("s4+mamba").fingerprint
+
+
+def test_thresholds_from_a_file_are_those_of_the_model_met_first(tmp_path):
+    own, file = KeywordSpotter.load("s4"), tmp_path / "mine.json"
+    mine = dict.fromkeys(own.keywords, 0.75)
+    write_thresholds(file, mine, fingerprint=own.fingerprint)
+    shelf = Shelf("s4", str(file))
+    assert shelf.spotter("s4").thresholds == mine
+    assert shelf.spotter("s4", 1.0).thresholds["yes"] < 0.75
+    assert shelf.spotter("mamba").thresholds == KeywordSpotter.load("mamba").thresholds
+    with pytest.raises(ValueError, match="thresholds of another model"):
+        Shelf("mamba", str(file))
 
 
 @pytest.mark.parametrize(("typed", "taken"), [(None, 0), (5, 3), (-9, -3), (0.5, 0.5)])

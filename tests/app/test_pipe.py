@@ -146,7 +146,7 @@ def test_samples_that_are_no_numbers_are_told():
     x[5] = x[-160:] = np.nan
     code, events, notes = heard(as_float_file(x))
     assert (code, events) == (0, [])
-    assert notes.count("standard input: some samples are NaN or infinite, taken as 0") == 1
+    assert notes.count("standard input: some samples taken as 0: NaN or infinite") == 1
     code, events, notes = heard(as_float_file(np.full_like(x, np.nan)))
     assert (code, events) == (1, [])
     assert notes[-2] == "standard input: every sample is NaN or infinite"

@@ -292,7 +292,7 @@ def test_samples_that_are_no_numbers_are_said(folder, model):
     soundfile.write("nan.wav", x, 16_000, subtype="FLOAT")
     result = scan(model, "nan.wav")
     assert result.exit_code == 0
-    assert "nan.wav: 7 samples are NaN or infinite, taken as 0\n" in result.stderr
+    assert "nan.wav: 7 samples taken as 0: NaN or infinite\n" in result.stderr
 
 
 def test_names_cannot_break_a_line_or_a_file(folder, model):
