@@ -1,6 +1,6 @@
 """Hours of sound through one stream: memory stays flat, time exact, and what is past is forgotten.
 
-    python tests/bench/hours.py [--hours 24] [--data ROOT] [--model NAME|FILE]
+    python tests/bench/hours.py [--hours 24] [--data ROOT] [--model NAME|FILE] [--sample-rate 8000]
 
 Noise, speech-like sound, silence and full scale, made as they are heard, a minute of each in turn,
 in pieces of any length.  Then each of them alone for `--alone` hours, after which clips of keywords
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import soxr
 import typer
 from numpy.typing import NDArray
 from rich import progress
@@ -32,8 +33,9 @@ from sssm.labels import SILENCE, UNKNOWN
 from sssm.stream import Stream
 
 Sound = NDArray[np.float32]
+Make = Callable[[int, int, np.random.Generator], Sound]
 
-RATE_HZ = 16_000
+CLIPS_HZ = 16_000
 DEMO = Path(__file__).parents[2] / "assets" / "demo.wav"
 TURN_S = 60
 LAST_S, SILENCE_S = 10, 2
@@ -42,30 +44,30 @@ GROWTH_LIMIT_BYTES = 8_000_000
 CLIPS_A_KEYWORD = 3
 
 
-def noise(samples: int, random: np.random.Generator) -> Sound:
+def noise(samples: int, _: int, random: np.random.Generator) -> Sound:
     return np.float32(0.1) * random.standard_normal(samples, dtype=np.float32)
 
 
-def speech_like(samples: int, random: np.random.Generator) -> Sound:
+def speech_like(samples: int, rate: int, random: np.random.Generator) -> Sound:
     """Voiced syllables: harmonics of a pitch that glides, and breath between them."""
-    n = np.arange(samples) / RATE_HZ
+    n = np.arange(samples) / rate
     pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * random.uniform(1, 3) * n))
-    phase = 2 * np.pi * np.cumsum(pitch) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
     envelope = np.sin(np.pi * random.uniform(3, 6) * n + random.uniform(0, np.pi)) ** 2
     voice = sum(np.sin(k * phase) / k for k in (1, 2, 3, 5, 8, 13))
     breath = 0.02 * random.standard_normal(samples)
     return (0.2 * envelope * voice + breath).astype(np.float32)
 
 
-def silence(samples: int, _: np.random.Generator) -> Sound:
+def silence(samples: int, _: int, __: np.random.Generator) -> Sound:
     return np.zeros(samples, np.float32)
 
 
-def full_scale(samples: int, random: np.random.Generator) -> Sound:
+def full_scale(samples: int, _: int, random: np.random.Generator) -> Sound:
     return np.sign(random.standard_normal(samples, dtype=np.float32))
 
 
-KINDS: dict[str, Callable[[int, np.random.Generator], Sound]] = {
+KINDS: dict[str, Make] = {
     "noise": noise,
     "speech": speech_like,
     "silence": silence,
@@ -73,31 +75,30 @@ KINDS: dict[str, Callable[[int, np.random.Generator], Sound]] = {
 }
 
 
-def pieces(
-    make: Callable[[int, np.random.Generator], Sound], samples: int, random: np.random.Generator
-) -> Iterator[Sound]:
+def pieces(make: Make, samples: int, rate: int, random: np.random.Generator) -> Iterator[Sound]:
     """Sound of exactly so many samples, in pieces of any length up to 4 s."""
     while samples:
-        length = min(samples, int(random.integers(1, 4 * RATE_HZ)))
-        yield make(length, random)
+        length = min(samples, int(random.integers(1, 4 * rate)))
+        yield make(length, rate, random)
         samples -= length
 
 
-def turns(samples: int, random: np.random.Generator) -> Iterator[Sound]:
+def turns(samples: int, rate: int, random: np.random.Generator) -> Iterator[Sound]:
     """All kinds in turn."""
     while True:
         for make in KINDS.values():
-            turn = min(samples, TURN_S * RATE_HZ)
-            yield from pieces(make, turn, random)
+            turn = min(samples, TURN_S * rate)
+            yield from pieces(make, turn, rate, random)
             samples -= turn
             if not samples:
                 return
 
 
-def keyword_clips(data: Path | None, keywords: tuple[str, ...]) -> list[Sound]:
+def keyword_clips(data: Path | None, keywords: tuple[str, ...], rate: int) -> list[Sound]:
     if data is None:
         with AudioFile(DEMO) as audio:
-            return [np.concatenate(list(audio.pieces()))]
+            demo = np.concatenate(list(audio.pieces()))
+        return [soxr.resample(demo, CLIPS_HZ, rate)]
     from training.corpus import open_corpus
     from training.labels import labels_of
     from training.pools import as_float
@@ -109,7 +110,9 @@ def keyword_clips(data: Path | None, keywords: tuple[str, ...]) -> list[Sound]:
     found: list[Sound] = []
     for keyword in keywords:
         said = [clip for clip in clips if clip.label == keyword]
-        found += [as_float(clip.samples) for clip in said[:CLIPS_A_KEYWORD]]
+        found += [
+            soxr.resample(as_float(clip.samples), CLIPS_HZ, rate) for clip in said[:CLIPS_A_KEYWORD]
+        ]
     return found
 
 
@@ -137,14 +140,15 @@ def remembered(
     kind: str,
     clips: list[Sound],
     samples: int,
+    rate: int,
     say: Callable[[int], None],
 ) -> dict[str, float]:
     """How much hours of one kind still change the scores of clips."""
     random = np.random.default_rng(1)
-    quiet = silence(SILENCE_S * RATE_HZ, random)
-    last = KINDS[kind](LAST_S * RATE_HZ, random)
-    long, short, fresh = spotter.stream(RATE_HZ), spotter.stream(RATE_HZ), spotter.stream(RATE_HZ)
-    hear(long, pieces(KINDS[kind], samples - len(last), random), say)
+    quiet = silence(SILENCE_S * rate, rate, random)
+    last = KINDS[kind](LAST_S * rate, rate, random)
+    long, short, fresh = spotter.stream(rate), spotter.stream(rate), spotter.stream(rate)
+    hear(long, pieces(KINDS[kind], samples - len(last), rate, random), say)
     for stream in (long, short):
         stream.push(last)
     differences = {
@@ -167,35 +171,41 @@ def main(
     alone: Annotated[float, typer.Option(min=0.01, help="Hours of each kind alone.")] = 1.0,
     data: Annotated[Path | None, typer.Option(help="Folder that training reads.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME|FILE")] = "s4",
+    rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ")] = 16_000,
 ) -> None:
     """Listen for hours, faster than they pass, and see that nothing grows, drifts or stays."""
     spotter = KeywordSpotter.load(model)
     one_thread()
-    clips = keyword_clips(data, spotter.keywords)
-    samples, samples_alone = round(hours * 3600 * RATE_HZ), round(alone * 3600 * RATE_HZ)
+    clips = keyword_clips(data, spotter.keywords, rate)
+    samples, samples_alone = round(hours * 3600 * rate), round(alone * 3600 * rate)
     random = np.random.default_rng(0)
-    stream = spotter.stream(RATE_HZ)
+    stream = spotter.stream(rate)
     with progress.Progress(
         *progress.Progress.get_default_columns(),
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task("all in turn", total=samples)
         # A turn of each kind fills what is filled once: caches, buffers, compiled code.
-        warm = min(samples // 2, len(KINDS) * TURN_S * RATE_HZ)
-        hear(stream, turns(warm, random), lambda n: bar.advance(task, n))
+        warm = min(samples // 2, len(KINDS) * TURN_S * rate)
+        hear(stream, turns(warm, rate, random), lambda n: bar.advance(task, n))
         before = resident_bytes() or 0
         start = time.perf_counter()
         later, detections = hear(
-            stream, turns(samples - warm, random), lambda n: bar.advance(task, n)
+            stream, turns(samples - warm, rate, random), lambda n: bar.advance(task, n)
         )
-        rtf = (time.perf_counter() - start) * RATE_HZ / later
+        rtf = (time.perf_counter() - start) * rate / later
         growth = (resident_bytes() or 0) - before
-        exact = stream.time_s == samples / RATE_HZ
+        exact = stream.time_s == samples / rate
         forgets = {}
         for kind in KINDS:
             task = bar.add_task(f"{kind} alone", total=samples_alone)
             forgets[kind] = remembered(
-                spotter, kind, clips, samples_alone, lambda n, task=task: bar.advance(task, n)
+                spotter,
+                kind,
+                clips,
+                samples_alone,
+                rate,
+                lambda n, task=task: bar.advance(task, n),
             )
     bars = {
         "faster_than_real_time": rtf < 1,
@@ -225,6 +235,7 @@ def main(
                 "differences": forgets,
                 "clips": len(clips),
                 "model": model,
+                "sample_rate_hz": rate,
             }
         )
     )
