@@ -1,24 +1,18 @@
 """`sssm calibrate`: thresholds from one's own recordings of everything but the keywords."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from app.events import Heard, heard_out
+from app.labelled import LabelledRecordings, left_out, of_keywords
 from app.outputs import keep_inputs
-from app.progress import ScanProgress, progress_of
 from app.recordings import listed
 from app.spotting import Model, load_spotter
 from app.terminal import INPUT_FAILED, aligned, refuse, say, tell
 from sssm.reason import reason_of
-
-if TYPE_CHECKING:
-    from sssm.calibration import Counts
-    from sssm.spotter import KeywordSpotter
-    from sssm.traces import Fired, Trace
 
 MOST_ASKED = 10_000  # false accepts an hour
 MOST_TIMES = 10  # the target, to which a curve is drawn
@@ -63,10 +57,10 @@ def calibrate(
         refuse(f"{picture}: is there without {out}, and the curve would be drawn over it")
     if positives is not None and not os.path.isdir(positives):
         refuse(f"{positives}: no such folder")
-    heard = _Recordings(spotter)
+    heard = LabelledRecordings(spotter)
     files, failures = listed([negatives])
     heard.failures += failures
-    recordings = [(path, None) for path in files] + _of_keywords(positives, heard)
+    recordings = [(path, None) for path in files] + of_keywords(positives, heard)
     for written in (out, str(picture)):
         keep_inputs(written, [*members_of(model), *(path for path, _ in recordings)])
     if named := [word for word in spotter.keywords if os.path.isdir(Path(negatives, word))]:
@@ -75,6 +69,8 @@ def calibrate(
             f"{negatives}: holds {folders}; what is said there counts as a false accept, so it may"
             " no longer be heard"
         )
+    if positives is not None and (others := left_out(positives, spotter.keywords)):
+        tell(f"{positives}: left out {', '.join(others)}: no keyword is called so")
     heard.listen(recordings)
     if heard.hours == 0:
         heard.failures.append(f"{negatives}: nothing was heard, so no thresholds were chosen")
@@ -93,101 +89,7 @@ def calibrate(
         raise typer.Exit(INPUT_FAILED)
 
 
-class _Recordings:
-    """What was heard of one's recordings, and what could not be.
-
-    Attributes:
-        negatives: scores of recordings without a keyword.
-        positives: scores of those with one.
-        hours: of the recordings without a keyword.
-        said: number of a recording of `positives` -> its keyword.
-        failures: a line each.
-    """
-
-    def __init__(self, spotter: "KeywordSpotter"):
-        from sssm.calibration import LOWEST
-        from sssm.traces import Traces
-
-        self.spotter = spotter
-        self.negatives = Traces(spotter.detector, LOWEST)
-        self.positives = Traces(spotter.detector, LOWEST)
-        self.hours = 0.0
-        self.said: dict[int, str] = {}
-        self.failures: list[str] = []
-
-    def listen(self, files: Sequence[tuple[str, str | None]]) -> None:
-        """Hear files, each with the keyword that is said in it, or with None."""
-        from sssm.audio import AudioError
-
-        with progress_of([path for path, _ in files]) as progress:
-            for number, (path, keyword) in enumerate(files):
-                traces = self.negatives if keyword is None else self.positives
-                recording, trace = len(traces.frames), traces.begin()
-                try:
-                    self._hear(path, keyword, trace, number, progress)
-                except AudioError as error:  # what was heard until there counts as background
-                    self.failures.append(str(error))
-                else:
-                    if keyword is not None:
-                        self.said[recording] = keyword
-                progress.put(number, None)
-
-    def _hear(
-        self, path: str, keyword: str | None, trace: "Trace", number: int, progress: ScanProgress
-    ) -> None:
-        from sssm.audio import AudioFile
-        from sssm.live import at_rate_of
-
-        with AudioFile(path) as audio:
-            stream, before = at_rate_of(audio, self.spotter.stream), self.hours
-            for samples, is_after in heard_out(audio):
-                trace.push(stream.push_scores(samples))
-                progress.put(number, Heard(audio.heard_s, audio.replaced_samples, is_after))
-                if keyword is None:
-                    sound = audio.heard_samples - audio.replaced_samples
-                    self.hours = before + sound / audio.sample_rate_hz / 3_600
-
-    def false_accepts(self, fired: "Sequence[Fired]") -> "Counts":
-        """(keywords,) of detections in the negatives."""
-        import numpy as np
-
-        heard = [event.keyword for event in fired]
-        return np.array([heard.count(keyword) for keyword in self.spotter.keywords])
-
-    def misses(self, fired: "Sequence[Fired]") -> "Counts":
-        """(keywords,) recordings of each in which it was not heard."""
-        import numpy as np
-
-        found = {(event.recording, event.keyword) for event in fired}
-        missed = [keyword for n, keyword in self.said.items() if (n, keyword) not in found]
-        return np.array([missed.count(keyword) for keyword in self.spotter.keywords])
-
-    def count(self, thresholds: Mapping[str, float]) -> "tuple[Counts, Counts]":
-        """False accepts and misses, as live."""
-        return (
-            self.false_accepts(self.negatives.fired(thresholds)),
-            self.misses(self.positives.fired(thresholds)),
-        )
-
-
-def _of_keywords(folder: str | None, heard: _Recordings) -> list[tuple[str, str | None]]:
-    """Recordings of `folder` with their keywords, by the names of its folders."""
-    if folder is None:
-        return []
-    found: list[tuple[str, str | None]] = []
-    for keyword in heard.spotter.keywords:
-        names = [Path(folder, name) for name in dict.fromkeys((keyword, keyword.replace(" ", "_")))]
-        files, failures = listed([str(path) for path in names if os.path.isdir(path)])
-        heard.failures += failures
-        found += [(path, keyword) for path in files]
-    if not found:
-        known = ", ".join(heard.spotter.keywords)
-        # Before hours of recordings are heard for nothing.
-        refuse(f"{folder}: no recording in a folder named by a keyword ({known})")
-    return found
-
-
-def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
+def _choose(heard: LabelledRecordings, per_hour: float) -> dict[str, float]:
     """Thresholds that keep to a rate of all keywords together in what was heard."""
     import numpy as np
 
@@ -208,7 +110,7 @@ def _choose(heard: _Recordings, per_hour: float) -> dict[str, float]:
     )
 
 
-def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float) -> None:
+def _report(heard: LabelledRecordings, thresholds: Mapping[str, float], per_hour: float) -> None:
     from sssm.calibration import EVENTS_MEASURABLE, HIGHEST, logit, measurable
     from sssm.intervals import poisson_interval
 
@@ -225,6 +127,7 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say(aligned(row, widths))
+    tell("counted in what the thresholds were chosen by: in other recordings expect more of both")
     low, high = (count / hours for count in poisson_interval(int(false.sum())))
     say(
         f"heard {hours:.2f} h: {false.sum() / hours:.2f} false accepts an hour"
@@ -232,10 +135,9 @@ def _report(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float
     )
     if per_hour and not measurable(per_hour, hours):
         least = EVENTS_MEASURABLE / hours
-        shown = f"{least:,.0f}" if least >= 10 else f"{least:.2g}"
         tell(
             f"{hours:.2f} h cannot tell {per_hour:g} false accepts an hour from none: the smallest"
-            f" rate that they can measure is {shown}; record more, or expect up to that"
+            f" rate that they can measure is {least:,.2f}; record more, or expect up to that"
         )
     deaf = [k for k in keywords if said.count(k) and missed[keywords.index(k)] == said.count(k)]
     if deaf:
@@ -269,7 +171,9 @@ def _misses(missed: int, said: int) -> str:
     return f"{missed / said:.1%} ({low:.1%} to {high:.1%}; {missed} of {said})"
 
 
-def _draw(heard: _Recordings, thresholds: Mapping[str, float], per_hour: float, png: Path) -> None:
+def _draw(
+    heard: LabelledRecordings, thresholds: Mapping[str, float], per_hour: float, png: Path
+) -> None:
     """The curve of one common shift of the thresholds: misses, or without words just the rate."""
     from sssm.calibration import LOWEST, curve
     from sssm.plots import save_det, save_rates

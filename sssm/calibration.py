@@ -22,6 +22,7 @@ EVENTS_MEASURABLE = 3.0  # expected in the hours heard, for a rate to be measure
 ENOUGH = 25  # false accepts whose count is taken as it is
 BELIEF = 8.0  # false accepts that what is known of the other keywords is worth
 USUAL_REACH = 1.0  # in logit, of false accepts above a threshold; shipped models have 0.5 to 1.2
+LEAST = 1.0  # false accepts that are expected at the fewest: a share of one cannot be aimed at
 NONE_SEEN = 0.5  # false accepts to expect at the lowest threshold where none was seen
 AROUND = 5  # thresholds of the grid
 PRICES = np.geomspace(1e-3, 1e4, 700)
@@ -135,9 +136,9 @@ def choose(
         grid: from low to high.
         expected: (grid, keywords) false accepts of each keyword alone, see `expected_counts`.
         misses: likewise; None where no recordings of the keywords are known.
-        allowed: false accepts of all keywords together.
+        allowed: false accepts of all keywords together; below `LEAST` as if it were that.
     """
-    last = len(grid) - 1
+    last, allowed = len(grid) - 1, max(allowed, LEAST)
     fits = expected <= allowed / expected.shape[1]
     equal = [int(min(np.flatnonzero(column), default=last)) for column in fits.T]
     if misses is None:

@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 the work failed; 2 wrong usage, unknown or damaged model; 
 """
 
 import json
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +29,6 @@ from training.stream_report import det_lines, report, save_errors, tables
 from training.stream_scoring import Negatives, Positives, counts_alone, counts_together
 from training.stream_trials import KeywordSessions, NegativeSessions, read_transcripts
 
-MOST_PER_HOUR = 30.0  # false accepts up to which the curve goes
 MOST_ASKED = 10_000.0  # minutes, and false accepts an hour
 LOWEST = 0.05  # threshold of the curve: below what is sensible, to see where it leads
 # Of the way from each keyword's own threshold to the mean of all.  Half an hour of readers and what
@@ -58,7 +58,7 @@ def evaluate_stream(
         ),
     ] = Split.VALIDATION,
     snr_db: Annotated[
-        float, typer.Option(min=-100, max=100, help="Of each word to the noise around it.")
+        float, typer.Option(min=-100, max=100, help="Of words to noise, on average.")
     ] = 10.0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     minutes: Annotated[
@@ -161,8 +161,7 @@ def _measure(
 ) -> dict[str, Any]:
     own = {k: min(max(value, LOWEST), HIGHEST) for k, value in spotter.thresholds.items()}
     points = curve(
-        own, lambda x: counts_together(positives, negatives, x), lowest=LOWEST,
-        most=MOST_PER_HOUR * negatives.hours,
+        own, lambda x: counts_together(positives, negatives, x), lowest=LOWEST, most=math.inf
     )  # fmt: skip
     save_det(out / "det.png", det_lines(positives, negatives, points), negatives.hours, title)
     save_errors(out / "errors.csv", positives, negatives, own)

@@ -62,6 +62,16 @@ class Positives:
             events[recording].append(Event(keyword, frame))
         return [match(s.said, of) for s, of in zip(self.sessions, events, strict=True)]
 
+    def found(self, fired: Iterable[Fired]) -> tuple[NDArray[np.bool_], list[str]]:
+        """Of each time that a keyword is said whether it was found, and by whom it is said."""
+        heard = [
+            (n in matched.found, w.speaker)
+            for session, matched in zip(self.sessions, self.matched(fired), strict=True)
+            for n, w in enumerate(session.said)
+            if w.word in self.keywords
+        ]
+        return np.array([found for found, _ in heard]), [speaker for _, speaker in heard]
+
     def misses(self, fired: Iterable[Fired]) -> Counts:
         """(keywords,) how often each was said and not found."""
         left = self.said.copy()

@@ -34,6 +34,7 @@ class Said(NamedTuple):
     word: str
     start: int
     end: int
+    speaker: str = ""  # of a recording of one word
 
 
 class Utterance(NamedTuple):
@@ -72,7 +73,7 @@ class KeywordSessions:
         keywords: words to find.
         split: `validation` or `calibration`.
         minutes: of all sessions together, about.
-        snr_db: of each word to the noise around it; None for no noise.
+        snr_db: of words to noise, the mean of stretches of it; None for no noise.
         seed: of everything that is drawn.
 
     Raises:
@@ -120,7 +121,8 @@ class KeywordSessions:
             start = end + before
             pieces.append((start - left, augment.fade(x[first - left : last + right], EDGE)))
             end = start + last - first
-            said.append(Said(self._corpus.entries[clip].word, int(start), int(end)))
+            entry = self._corpus.entries[clip]
+            said.append(Said(entry.word, int(start), int(end), entry.speaker))
         sound = np.zeros(end + gaps[-1], np.float32)
         if self._snr_db is not None:
             sound += self._background(len(sound), level_db - self._snr_db, rng)

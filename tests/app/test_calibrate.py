@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,9 @@ import soundfile
 import torch
 from typer.testing import CliRunner
 
-from app.calibrate import _choose, _of_keywords, _Recordings, _report
+from app.calibrate import _choose, _report
 from app.cli import cli
+from app.labelled import LabelledRecordings, of_keywords
 from sssm.calibration import HIGHEST
 from sssm.config import ModelConfig
 from sssm.intervals import poisson_interval
@@ -125,16 +127,35 @@ def test_quiet_recordings_are_not_taken_for_everything(noises, tmp_path):
     assert f"less sure than the model's own of {', '.join(lower)}: " in result.stderr
 
 
-def test_seconds_of_noise_that_ask_for_too_much_are_told(noises, tmp_path):
+def test_what_seconds_of_noise_cannot_tell_is_told_and_makes_no_word_deaf(noises, tmp_path):
     """Half an accept an hour is far from what 24 s of noise can tell."""
     arguments = ["calibrate", "--negatives", noises, "--out", tmp_path / "t.json"]
     result = CliRunner().invoke(cli, list(map(str, arguments)))
     assert result.exit_code == 0
-    assert "much surer than the model's own of yes, " in result.stderr
-    assert "the smallest rate that they can measure is 450;" in result.stderr
+    assert max(json.loads((tmp_path / "t.json").read_text())["thresholds"].values()) < 0.95
+    assert "the smallest rate that they can measure is 450.00;" in result.stderr
     asked = ["--false-accepts-per-hour", "0"]
     result = CliRunner().invoke(cli, list(map(str, arguments + asked)))
     assert "cannot tell" not in result.stderr
+
+
+def test_folders_of_no_keyword_are_told(calibrate, nervous_model, noises, words, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(words, mixed)
+    for name in ("Yes", "cat", "_unknown_"):
+        (mixed / name).mkdir()
+    result = calibrate("--negatives", noises, "--positives", mixed, "--out", tmp_path / "t.json")
+    assert result.exit_code == 0
+    left_out = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert left_out == [f"{mixed}: left out Yes, cat, other: no keyword is called so"]
+
+
+def test_samples_that_are_no_numbers_are_told(calibrate, nervous_model, tmp_path):
+    x = np.full(16_000, 0.1, np.float32)
+    x[5:9] = np.nan
+    soundfile.write(tmp_path / "nan.wav", x, 16_000, subtype="FLOAT")
+    result = calibrate("--negatives", tmp_path, "--out", tmp_path / "t.json")
+    assert f"{tmp_path / 'nan.wav'}: 4 samples taken as 0: NaN or infinite" in result.stderr
 
 
 def test_a_word_that_is_heard_no_more_is_told(noises, words, tmp_path):
@@ -161,14 +182,14 @@ def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises,
 def test_a_word_at_the_very_end_counts_and_the_silence_after_it_is_no_time(cut_word):
     spotter = KeywordSpotter.load("s4")
     thresholds = {word: spotter.detector.thresholds[word] for word in spotter.keywords}
-    heard = _Recordings(spotter)
+    heard = LabelledRecordings(spotter)
     heard.listen([(str(cut_word), None), (str(cut_word), "left")])
     assert [counts.sum() for counts in heard.count(thresholds)] == [1, 0]
     assert heard.hours == 0.57 / 3_600
 
 
 def test_another_keyword_or_half_a_recording_is_no_word_heard(nervous_model, noises, tmp_path):
-    heard = _Recordings(KeywordSpotter.load(nervous_model))
+    heard = LabelledRecordings(KeywordSpotter.load(nervous_model))
     heard.said = {0: "yes"}
     assert heard.misses([Fired(0, 9, "no")]).tolist() == [1, 0]
     assert heard.misses([Fired(0, 9, "yes")]).tolist() == [0, 0]
@@ -182,7 +203,7 @@ def test_another_keyword_or_half_a_recording_is_no_word_heard(nervous_model, noi
 
 def test_what_is_false_is_counted_where_no_word_is_said(noises):
     """And misses where one is: of three words that high thresholds hear, none has to be missed."""
-    heard = _Recordings(KeywordSpotter.load("s4"))
+    heard = LabelledRecordings(KeywordSpotter.load("s4"))
     left = str(Path(__file__).parents[1] / "clips" / "left.flac")
     heard.listen([(str(noises / "a.wav"), None), *[(left, "left")] * 3])
     chosen = _choose(heard, 1 / heard.hours)
@@ -196,7 +217,7 @@ def test_a_space_in_a_keyword_may_be_another_sign_in_its_folder(tmp_path):
     for name in ("hey you", "hey_you"):
         (tmp_path / name).mkdir()
     (tmp_path / "hey_you/1.wav").touch()
-    assert _of_keywords(str(tmp_path), heard) == [(str(tmp_path / "hey_you/1.wav"), "hey you")]
+    assert of_keywords(str(tmp_path), heard) == [(str(tmp_path / "hey_you/1.wav"), "hey you")]
     assert heard.failures == [f"{tmp_path / 'hey you'}: no audio in this folder"]
 
 
@@ -208,11 +229,12 @@ def test_more_than_allowed_at_the_highest_thresholds_is_told(
     with torch.no_grad():
         model.head.bias[0] += 99
     save_model(tmp_path / "sure.safetensors", model, card)
-    heard = _Recordings(KeywordSpotter.load(tmp_path / "sure.safetensors"))
+    heard = LabelledRecordings(KeywordSpotter.load(tmp_path / "sure.safetensors"))
     heard.listen([(str(noises / name), None) for name in ("a.wav", "deep/b.flac")])
     _report(heard, {"yes": HIGHEST, "no": HIGHEST}, 0)
     out, err = capsys.readouterr()
     assert "even at the highest thresholds there are more than 0 an hour" in err
+    assert "much surer than the model's own of yes, no, so more of what is said" in err
     low, high = (count * 150 for count in poisson_interval(2))  # in 24 s
     said = f"heard 0.01 h: 300.00 false accepts an hour (95% interval {low:.2f} to {high:.2f})"
     assert said in out

@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from sssm.weights import ModelCard, save_model
 from training import evaluate_stream as under_test
 from training import stream_scoring
 from training.corpus import CACHE, SAMPLE_RATE_HZ, Entry, Spoken, open_corpus
-from training.evaluate_stream import LOWEST, MOST_PER_HOUR, _chosen, _drawn_together, app
+from training.evaluate_stream import LOWEST, _chosen, _drawn_together, app
 from training.speech_commands import CORE_WORDS
 from training.stream_scoring import (
     Negatives,
@@ -288,6 +289,19 @@ def test_a_latency_counts_from_the_end_of_the_word():
     assert latency([n / 100 for n in range(101)]) == pytest.approx((0.5, 0.95))
 
 
+def test_what_is_found_and_who_said_it():
+    said = [
+        Said("yes", 1 * SECOND, 2 * SECOND, "ann"), Said("cat", 3 * SECOND, 4 * SECOND, "bob"),
+        Said("no", 5 * SECOND, 6 * SECOND, "bob"),
+    ]  # fmt: skip
+    sessions = [Session("a", numbered(9), said, [])]
+    positives = SimpleNamespace(
+        keywords=("yes", "no"), sessions=sessions, matched=lambda _: [Matched({0: 190}, [])]
+    )
+    found, speakers = Positives.found(positives, [])
+    assert (found.tolist(), speakers) == ([True, False], ["ann", "bob"])
+
+
 def test_misses_are_of_keywords_and_false_accepts_of_the_rest():
     def heard(name):
         traces = SimpleNamespace(
@@ -359,7 +373,7 @@ def test_thresholds_are_drawn_together_and_raised_until_they_keep_to_the_rate(mo
     assert allowed == 10
 
 
-def test_a_curve_goes_through_sensible_thresholds_and_ends_at_a_rate(monkeypatch, tmp_path):
+def test_a_curve_goes_through_all_sensible_thresholds(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(under_test, "curve", lambda own, count, **to: asked.append((own, to)))
     for name in ("det_lines", "save_det", "save_errors"):
@@ -368,7 +382,7 @@ def test_a_curve_goes_through_sensible_thresholds_and_ends_at_a_rate(monkeypatch
     spotter = SimpleNamespace(thresholds={"a": 0.001, "b": 0.5, "c": 1.0})
     own = {"a": LOWEST, "b": 0.5, "c": HIGHEST}
     result = under_test._measure(spotter, None, SimpleNamespace(hours=2.0), tmp_path, "")
-    assert asked == [(own, {"lowest": LOWEST, "most": 2 * MOST_PER_HOUR})]
+    assert asked == [(own, {"lowest": LOWEST, "most": math.inf})]
     assert result.items() >= own.items()
 
 
@@ -412,6 +426,9 @@ def test_the_command_reports_figures_that_hold_together(commands_root, model, tm
     assert sum(of["said"] for of in report["per_keyword"].values()) == report["said"]
     total = sum(of["false_accepts"] for of in report["per_keyword"].values())
     assert total == report["false_accepts"]
+    for share in ("missed", "misses_at_most_one"):
+        low, high = report[f"{share}_ci95_by_speaker"]
+        assert 0 <= low <= report[share] <= high <= 1
     low, high = report["false_accepts_per_hour_ci95"]
     assert low <= total / report["negative_hours"] <= high
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")

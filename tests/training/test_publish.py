@@ -61,7 +61,9 @@ def stream_figures(model: Path, **changes) -> str:
     """As `evaluate_stream` prints them."""
     result = {
         "fingerprint": fingerprint(model), "snr_db": 10.0, "said": 400, "missed": 0.081234,
-        "misses_at_most_one": 0.125, "misses_at_most_one_ci95": [0.1, 0.15], "false_accepts": 2,
+        "misses_at_most_one": 0.125, "misses_at_most_one_ci95": [0.1, 0.15],
+        "missed_ci95_by_speaker": [0.06, 0.1], "misses_at_most_one_ci95_by_speaker": [0.09, 0.16],
+        "false_accepts": 2,
         "false_accepts_per_hour_ci95": [0.08, 2.4], "negative_hours": 3.04,
         "latency_median_s": 0.1512, "latency_p95_s": 0.29, "per_keyword": {
             "yes": {"threshold": 0.9}, "no": {"threshold": 0.8},
@@ -82,7 +84,8 @@ def test_thresholds_and_figures_of_streams_go_into_the_card(tmp_path, about, com
     assert card.thresholds == {"yes": 0.9, "no": 0.8}
     assert card.accuracy["streams"]["missed"] == 0.081234
     words = out.with_suffix(".md").read_text()
-    assert "| missed at the thresholds in the file | 8.1% |" in words
+    interval = "missed at the thresholds in the file, 95% interval by speaker"
+    assert f"| {interval} | 8.1% (6.0% to 10.0%) |" in words
     assert "| from a word's end to its detection: median, 95% | 0.15 s, 0.29 s |" in words
 
     for changes in ({"fingerprint": "0" * 16}, {"per_keyword": {"yes": {"threshold": 0.9}}}):
