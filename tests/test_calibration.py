@@ -277,6 +277,16 @@ def test_a_keyword_without_recordings_has_its_share_beside_those_with():
     assert choose(GRID, fire, missed, 9)[1] == choose(GRID, fire, None, 9)[1] == 1
 
 
+def test_a_share_of_a_false_accept_is_not_aimed_at():
+    """Nothing that was heard can tell it from one, and words would be made deaf for it."""
+    expected = columns([2.0, 0.9, 0.5, 0.1])
+    missed = columns([0, 1, 5, 9])
+    for misses in (None, missed):
+        few = choose(GRID, expected, misses, 0.01)
+        assert few == choose(GRID, expected, misses, 1)
+    assert choose(GRID, expected, None, 0) == [1]
+
+
 def test_a_keyword_that_fires_at_every_threshold_has_the_highest():
     assert choose(GRID, columns([9, 9, 9, 5]), None, 1) == [3]
     assert choose(GRID, columns([9, 9, 9, 5], [0, 0, 0, 0]), None, 1) == [3, 0]
