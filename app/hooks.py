@@ -88,6 +88,8 @@ class Hook:
                 how = f"ended with {code}" if code > 0 else f"was ended by signal {-code}"
                 self._fail("code", how)
         self._running = [process for process in self._running if process.returncode is None]
+        if not self._running:
+            self._shorten()
 
     def close(self) -> None:
         """Wait a little for those that still run; then leave them to themselves."""
@@ -116,6 +118,16 @@ class Hook:
         self._shown += len(data)
         for line in data.decode(errors="replace").splitlines():
             self._show(line)
+
+    def _shorten(self) -> None:
+        """Begin the file anew once all of it was shown: in days it would fill the disk."""
+        if self._printed is None or not self._shown:
+            return
+        descriptor = self._printed.fileno()
+        if os.fstat(descriptor).st_size == self._shown:
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)  # theirs too, who may still have it open
+            self._shown = 0
 
     def _fail(self, kind: str, what: str) -> None:
         self.failures += 1

@@ -65,6 +65,24 @@ def test_what_a_command_prints_is_shown_by_the_line_where_a_picture_is_drawn(tmp
     assert shown == ["one", "two", "end"]
 
 
+def test_what_commands_print_in_days_does_not_fill_the_disk():
+    shown: list[str] = []
+    hook = Hook("sh -c 'seq 1000; sleep 0.2; echo $SSSM_KEYWORD'", print, shown.append)
+    for keyword in ("yes", "no"):  # the second begins while the first still runs
+        hook.run({"keyword": keyword})
+    sizes = []
+    for keyword in ("up", "down"):
+        while hook._running:
+            hook.reap()
+        hook.reap()  # what was printed last may come after the look at it
+        sizes.append(os.fstat(hook._printed.fileno()).st_size)
+        hook.run({"keyword": keyword})
+    hook.close()
+    numbers = [str(n) for n in range(1, 1001)]
+    assert sizes == [0, 0]
+    assert sorted(shown) == sorted([*4 * numbers, "yes", "no", "up", "down"])
+
+
 def test_a_program_without_a_standard_error_has_nothing_to_hide():
     program = (
         "from app.ending import native_messages_hidden\n"
