@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.answers import answers
-from app.recordings import listed
+from app.recordings import listed, replaced
 from app.spotting import Model
 from app.terminal import (
     INPUT_FAILED,
     aligned,
     bold,
-    counted,
     fail,
     is_screen,
     refuse,
@@ -86,8 +85,7 @@ def _classify_all(files: list[str], model: str, *, top: int, as_json: bool) -> i
                 continue
             say(_json_row(path, answer) if as_json else _row(path, answer, width=width, top=top))
             if answer.replaced_samples:
-                replaced = counted(answer.replaced_samples, "sample")
-                tell(f"{path}: {replaced} taken as 0: NaN or infinite")
+                tell(replaced(path, answer.replaced_samples))
             if answer.duration_s > LONG_S and not long_file_seen:
                 long_file_seen = True
                 tell(f"{path}: {answer.duration_s:.1f} s, and still one answer; {SCAN}")

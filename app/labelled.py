@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from app.events import Heard, heard_out
 from app.progress import ScanProgress, progress_of
-from app.recordings import listed
-from app.terminal import counted, refuse, tell
+from app.recordings import listed, replaced
+from app.terminal import refuse, tell
 
 if TYPE_CHECKING:
     from sssm.calibration import Counts
@@ -70,7 +70,7 @@ class LabelledRecordings:
                     sound = audio.heard_samples - audio.replaced_samples
                     self.hours = before + sound / audio.sample_rate_hz / 3_600
         if audio.replaced_samples:
-            tell(f"{path}: {counted(audio.replaced_samples, 'sample')} taken as 0: NaN or infinite")
+            tell(replaced(path, audio.replaced_samples))
 
     def false_accepts(self, fired: "Sequence[Fired]") -> "Counts":
         """(keywords,) of detections in the negatives."""

@@ -2,7 +2,13 @@
 
 import os
 
+from app.terminal import counted
 from sssm.reason import reason_of
+
+
+def replaced(path: str, samples: int) -> str:
+    """What to tell of a recording in which so many samples are no numbers."""
+    return f"{path}: {counted(samples, 'sample')} taken as 0: NaN or infinite"
 
 
 def listed(paths: list[str]) -> tuple[list[str], list[str]]:

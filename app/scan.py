@@ -19,7 +19,7 @@ from app.events import Heard, events
 from app.outputs import keep_inputs
 from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
-from app.recordings import listed
+from app.recordings import listed, replaced
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
 from app.terminal import (
     INPUT_FAILED,
@@ -222,11 +222,11 @@ def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
     from sssm.audio import AudioError
 
     found: list[Event] = []
-    replaced = 0
+    replaced_samples = 0
     try:
         for event in events(spotter.stream, path):
             if isinstance(event, Heard):
-                replaced = event.replaced_samples
+                replaced_samples = event.replaced_samples
                 yield Stretch(found, event)
                 found = []
             else:
@@ -234,8 +234,8 @@ def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
     except AudioError as error:
         yield error
         return
-    if replaced:
-        yield Note(f"{path}: {counted(replaced, 'sample')} taken as 0: NaN or infinite")
+    if replaced_samples:
+        yield Note(replaced(path, replaced_samples))
 
 
 @cache

@@ -27,7 +27,7 @@ def say(line: str) -> None:
 def answering() -> Iterator[None]:
     """Whatever writes to standard output within, be it nothing: its failure bears that name.
 
-    A reader who has what he wanted is none.
+    A reader who leaves is none: he has what he wanted.
 
     Raises:
         OSError: standard output takes no more.

@@ -15,6 +15,7 @@ from training.corpus import SAMPLE_RATE_HZ
 from training.report import drawn
 from training.scoring import interval_by_speaker
 from training.stream_scoring import (
+    Latency,
     Negatives,
     Positives,
     count_by_keyword,
@@ -47,23 +48,25 @@ def report(
     missed_once = int(once.misses.sum()) if once else said
     false, missed = counts_together(positives, negatives, thresholds)
     matched = positives.matched(positives.traces.fired(thresholds))
-    late = latency([s for _, s in positives.latencies_s(matched)])
+    late = _latency(positives, matched)
+    matched_once = positives.matched(positives.traces.fired(once.thresholds)) if once else None
+    late_once = latency([]) if matched_once is None else _latency(positives, matched_once)
+    once_by_speaker = (
+        (1.0, 1.0) if matched_once is None else _missed_by_speaker(positives, matched_once)
+    )
     count = int(false.sum())
     low, high = poisson_interval(count)
-    once_late = latency(_latencies_s(positives, once)) if once else latency([])
     return {
         "misses": _misses_at_rates(points, hours, said),
         "misses_at_most_one": missed_once / said,
         "misses_at_most_one_ci95": list(binomial_interval(missed_once, said)),
-        "misses_at_most_one_ci95_by_speaker": list(
-            _missed_by_speaker(positives, once.thresholds) if once else (1.0, 1.0)
-        ),
-        "latency_at_most_one_median_s": once_late.median_s,
-        "latency_at_most_one_p95_s": once_late.p95_s,
+        "misses_at_most_one_ci95_by_speaker": list(once_by_speaker),
+        "latency_at_most_one_median_s": late_once.median_s,
+        "latency_at_most_one_p95_s": late_once.p95_s,
         "thresholds_at_most_one": once.thresholds if once else None,
         "false_accepts_at_most_one": int(once.false_accepts.sum()) if once else None,
         "missed": int(missed.sum()) / said,
-        "missed_ci95_by_speaker": list(_missed_by_speaker(positives, thresholds)),
+        "missed_ci95_by_speaker": list(_missed_by_speaker(positives, matched)),
         "said": said,
         "latency_median_s": late.median_s,
         "latency_p95_s": late.p95_s,
@@ -226,17 +229,14 @@ def _counted(pairs: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     ]
 
 
-def _missed_by_speaker(
-    positives: Positives, thresholds: Mapping[str, float]
-) -> tuple[float, float]:
+def _missed_by_speaker(positives: Positives, matched: Sequence[Matched]) -> tuple[float, float]:
     """95% interval of the share of keywords missed: one speaker's words are missed together."""
-    found, speakers = positives.found(positives.traces.fired(thresholds))
+    found, speakers = positives.found(matched)
     return interval_by_speaker(~found, speakers)
 
 
-def _latencies_s(positives: Positives, point: Point) -> list[float]:
-    matched = positives.matched(positives.traces.fired(point.thresholds))
-    return [seconds for _, seconds in positives.latencies_s(matched)]
+def _latency(positives: Positives, matched: Sequence[Matched]) -> Latency:
+    return latency([seconds for _, seconds in positives.latencies_s(matched)])
 
 
 def _misses_at_rates(points: Sequence[Point], hours: float, said: int) -> dict[str, float | None]:

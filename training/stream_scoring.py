@@ -62,11 +62,11 @@ class Positives:
             events[recording].append(Event(keyword, frame))
         return [match(s.said, of) for s, of in zip(self.sessions, events, strict=True)]
 
-    def found(self, fired: Iterable[Fired]) -> tuple[NDArray[np.bool_], list[str]]:
+    def found(self, matched: Sequence[Matched]) -> tuple[NDArray[np.bool_], list[str]]:
         """Of each time that a keyword is said whether it was found, and by whom it is said."""
         heard = [
-            (n in matched.found, w.speaker)
-            for session, matched in zip(self.sessions, self.matched(fired), strict=True)
+            (n in of.found, w.speaker)
+            for session, of in zip(self.sessions, matched, strict=True)
             for n, w in enumerate(session.said)
             if w.word in self.keywords
         ]

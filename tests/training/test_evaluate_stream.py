@@ -295,10 +295,8 @@ def test_what_is_found_and_who_said_it():
         Said("no", 5 * SECOND, 6 * SECOND, "bob"),
     ]  # fmt: skip
     sessions = [Session("a", numbered(9), said, [])]
-    positives = SimpleNamespace(
-        keywords=("yes", "no"), sessions=sessions, matched=lambda _: [Matched({0: 190}, [])]
-    )
-    found, speakers = Positives.found(positives, [])
+    positives = SimpleNamespace(keywords=("yes", "no"), sessions=sessions)
+    found, speakers = Positives.found(positives, [Matched({0: 190}, [])])
     assert (found.tolist(), speakers) == ([True, False], ["ann", "bob"])
 
 
