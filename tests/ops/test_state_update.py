@@ -39,6 +39,19 @@ def test_it_is_the_scan_of_one_element(leak, absent):
     torch.testing.assert_close(found, (y[:, 0], after), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("full", [(), (2, 5, 7)])
+def test_half_precision_is_the_scan_of_one_element_too(dtype, full):
+    """Of all operands, or as in mixed precision of all but A, D and the state."""
+    inputs = [t if n in full else t.to(dtype) for n, t in enumerate(operands(torch.float32))]
+    x, dt, A, B, C, D, z, h = inputs
+    y, after = selective_scan(x[:, None], dt[:, None], A, B[:, None], C[:, None], D, z[:, None], h)
+    rounding = torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        state_update(*inputs), (y[:, 0], after), rtol=rounding, atol=rounding
+    )
+
+
 def test_gradients_are_those_of_small_differences():
     inputs = [t.requires_grad_() for t in operands()]
     assert torch.autograd.gradcheck(lambda *t: state_update(*t, leak=0.1), inputs)

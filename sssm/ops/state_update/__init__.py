@@ -8,7 +8,7 @@ are in `parallel.py`.  Only this file knows all of them.
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import operator
+from sssm.ops.operator import in_full, operator
 from sssm.ops.state_update import parallel
 from sssm.ops.state_update.reference import state_update_reference
 
@@ -127,6 +127,9 @@ def state_update(
     for name, part, shape in (("D", D, (channels,)), ("z", z, tuple(x.shape))):
         if part is not None and part.shape != shape:
             raise ValueError(f"need {name} {shape}; got {tuple(part.shape)}")
-    form = _op if x.device.type == "cuda" else parallel.state_update_parallel
     with torch.autocast(x.device.type, enabled=False):
-        return form(x, dt, A, B, C, D, z, h, leak)
+        if x.device.type == "cuda":
+            return _op(x, dt, A, B, C, D, z, h, leak)
+        operands = in_full((x, dt, A, B, C, D, z, h))
+        y, after = parallel.state_update_parallel(*operands, leak=leak)
+    return y.to(x.dtype), after.to(h.dtype)
