@@ -54,6 +54,22 @@ def test_its_gradient_is_that_of_small_differences():
     assert torch.autograd.gradcheck(series_reciprocal, series(9).requires_grad_())
 
 
+@pytest.mark.parametrize("length", [1, 9])
+def test_of_no_rows_there_is_nothing(length):
+    a = torch.ones(0, length, requires_grad=True)
+    inverse = series_reciprocal(a)
+    inverse.sum().backward()
+    assert inverse.shape == a.grad.shape == (0, length)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_exact_inside(dtype):
+    a = series(9).to(dtype)
+    inverse = series_reciprocal(a)
+    assert inverse.dtype == gradient(series_reciprocal, a).dtype == dtype
+    assert torch.equal(inverse, series_reciprocal(a.float()).to(dtype))
+
+
 def test_the_op_is_registered_properly():
     a = series(9).requires_grad_()
     torch.library.opcheck(torch.ops.sssm.series_reciprocal.default, (a,))
