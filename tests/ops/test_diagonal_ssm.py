@@ -241,5 +241,7 @@ def test_a_wrong_shape_is_named():
     x, dA, B, C, h0 = operands(5)
     with pytest.raises(ValueError, match=r"dA, B, C \(H, N\); got x \(2, 5, 3\)"):
         diagonal_ssm(x, dA, B[:2], C, h0)
+    with pytest.raises(ValueError, match=r"dA \(3,\), B \(3,\), C \(3,\)"):
+        diagonal_ssm(x, dA[:, 0], B[:, 0], C[:, 0], h0[..., 0])
     with pytest.raises(ValueError, match=r"need h0 \(batch, H, N\); got \(1, 3, 4\)"):
         diagonal_ssm(x, dA, B, C, h0[:1])

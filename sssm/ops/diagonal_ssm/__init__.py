@@ -141,7 +141,8 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
 
     Source: Gu et al. 2021, arXiv:2111.00396, equation 3, with the diagonal A of arXiv:2206.11893.
     """
-    if x.dim() != 3 or x.shape[2] != dA.shape[0] or not dA.shape == B.shape == C.shape:
+    is_diagonal = dA.dim() == 2 and dA.shape == B.shape == C.shape
+    if x.dim() != 3 or not is_diagonal or x.shape[2] != dA.shape[0]:
         raise ValueError(
             f"need x (batch, length, H), and dA, B, C (H, N); got x {tuple(x.shape)}, "
             f"dA {tuple(dA.shape)}, B {tuple(B.shape)}, C {tuple(C.shape)}"
