@@ -3,7 +3,13 @@ import pytest
 import torch
 from numerics import assert_as_good_as
 
-from sssm.ops.filterbank import filterbank, filterbank_reference, parallel
+from sssm.ops.filterbank import (
+    filterbank,
+    filterbank_by,
+    filterbank_matrices,
+    filterbank_reference,
+    parallel,
+)
 
 K = 3
 READINGS = {  # length, ends of the readings, longest
@@ -197,5 +203,10 @@ def test_a_wrong_shape_or_size_is_named():
         filterbank(x, a, b[:2], ends, h0, longest=40)
     with pytest.raises(ValueError, match=r"need h0 \(batch, 2, K\); got \(1, 2, 3\)"):
         filterbank(x, a, b, ends, h0[:1], longest=40)
+    with pytest.raises(ValueError, match=r"ends \(readings,\); got x \(2, 131\), ends \(1, 3\)"):
+        filterbank(x, a, b, ends[None], h0, longest=40)
+    matrices = filterbank_matrices(a, b, longest=40)
+    with pytest.raises(ValueError, match=r"need x \(batch, length\) .* got x \(2, 131, 1\)"):
+        filterbank_by(x[..., None], matrices, ends, h0)
     with pytest.raises(ValueError, match="a reading has 40 samples, more than 39"):
         filterbank(x, a, b, ends, h0, longest=39)

@@ -141,6 +141,11 @@ def filterbank_by(
         ValueError: shapes do not agree, or a reading is longer than the matrices are for.
     """
     taps, carries = matrices
+    if x.dim() != 2 or ends.dim() != 1:
+        raise ValueError(
+            f"need x (batch, length) and ends (readings,); "
+            f"got x {tuple(x.shape)}, ends {tuple(ends.shape)}"
+        )
     if h0.shape != (x.shape[0], 2, carries.shape[2]):
         raise ValueError(f"need h0 (batch, 2, K); got {tuple(h0.shape)}, batch {x.shape[0]}")
     x = x.to(taps.dtype)
