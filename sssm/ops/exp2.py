@@ -12,7 +12,7 @@ BIAS = np.float32(1.5 * 2**23)
 
 
 def exp2(x):
-    """2^x, for compiled code: float32 to 1 unit in the last place, and 0 from -127 down.
+    """2^x, for compiled code: float32 to 1 unit in the last place, and 0 below -126.5.
 
     x is at most 127.
     """

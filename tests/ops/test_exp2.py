@@ -18,9 +18,10 @@ def of(x):
 
 
 def test_it_is_a_power_of_two_to_one_unit_in_the_last_place():
-    x = np.linspace(-126, 127, 1_000_003).astype(np.float32)
+    x = np.linspace(-126.5, 127, 1_000_003).astype(np.float32)
     truth = np.exp2(x.astype(np.float64))
-    assert np.max(np.abs(of(x) / truth - 1)) < np.finfo(np.float32).eps
+    unit = np.spacing(truth.astype(np.float32))
+    assert np.max(np.abs(of(x) - truth) / unit) < 1
 
 
 def test_whole_powers_are_exact():
@@ -29,7 +30,7 @@ def test_whole_powers_are_exact():
     assert np.array_equal(of(n.astype(np.float32)), np.ldexp(np.float32(1), n))
 
 
-@pytest.mark.parametrize("x", [-127.0, -1e9, -np.inf])
+@pytest.mark.parametrize("x", [-126.501, -127.0, -1e9, -np.inf])
 def test_far_down_it_is_zero(x):
     assert of(np.array([x], np.float32)) == 0
 
