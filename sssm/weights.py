@@ -147,7 +147,9 @@ def save_model(path: str | os.PathLike[str], model: "KeywordModel", card: ModelC
     """Write weights and card in one move.
 
     Raises:
-        ValueError: the card is of another shape of model, or a weight is not a number.
+        ValueError: the card is of another shape of model, or a weight or a figure of the card is
+            not a number.
+        OSError: the file cannot be written.
     """
     if card.config != model.config:
         raise ValueError("the card's config is not the model's")
@@ -175,7 +177,8 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
     """Name of a model by its numbers: the same config and weights give the same 16 hex digits.
 
     Raises:
-        ModelFileError: the file is not a model of this version, or is damaged.
+        ModelFileError: the file is not a model of this version, or is damaged, or needs the extra
+            `torch`.
     """
     card, arrays = _read(Path(path))
     return _checksum({"config": json.dumps(card.config.to_dict())}, arrays)[:16]
