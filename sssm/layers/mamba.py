@@ -46,7 +46,8 @@ class Mamba(StreamingLayer[MambaState]):
         channels: H, of the input and the output.
         state_size: N, states of each inner channel.
         expand: inner channels D for each of H.
-        dt_min, dt_max: range in which the steps start, in elements, uniform in their logarithm.
+        dt_min, dt_max: range in which the steps start, uniform in their logarithm.  An element
+            moves a channel's own time, whose unit is that of A, by its step.
         slowest: no state remembers longer than this time constant, in elements.
     """
 
