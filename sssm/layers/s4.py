@@ -113,6 +113,8 @@ class S4(StreamingLayer[S4State]):
     def kernel(self, length: int) -> Tensor:
         """K[h, l] = C dA^l dB, (H, length) in float64, by Algorithm 1; `forward` does without."""
         system = self.discrete()
+        if length == 0:
+            return system.C.real[:, :0]
         return dplr_kernel(system, squarings(dense_dplr(system)[0], length), length)
 
     def forward(self, x: Tensor, state: S4State | None = None) -> tuple[Tensor, S4State]:

@@ -54,7 +54,7 @@ def test_step_equals_forward_over_16000_elements_in_float32(monkeypatch):
     check_steps(layer, noise(1, 16_000, 2))
 
 
-@pytest.mark.parametrize("length", [1, 2, 255, 256])
+@pytest.mark.parametrize("length", [0, 1, 2, 255, 256])
 def test_algorithm_1_is_the_krylov_kernel(length):
     """Odd lengths have no node at -1, even ones do: there it is finite, and right."""
     layer = trained(s4(state_size=64, dt_min=1e-3)).double()
