@@ -25,9 +25,15 @@ def bold(text: str) -> str:
 
 
 def tell(line: str) -> None:
-    """One line that is no part of the answer: a note, or what went wrong."""
+    """One line that is no part of the answer: a note, or what went wrong.
+
+    Where it cannot be written, the disk full or its reader gone, the answer goes on without it.
+    """
     if sys.stderr is not None:
-        print(shown(line), file=sys.stderr, flush=True)
+        try:
+            print(shown(line), file=sys.stderr, flush=True)
+        except OSError:
+            _forget(sys.stderr.fileno())
 
 
 def refuse(line: str) -> NoReturn:
@@ -57,9 +63,7 @@ def is_screen(stream: TextIO | None) -> bool:
 
 def forget_output() -> None:
     """Let standard output go nowhere from now on, what is still buffered for it too."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
-    os.close(nowhere)
+    _forget(sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def shown(text: str) -> str:
@@ -76,3 +80,9 @@ def aligned(cells: Iterable[str], widths: Iterable[int]) -> str:
     """Cells padded to their widths, two spaces between them."""
     padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()
+
+
+def _forget(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

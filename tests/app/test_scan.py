@@ -633,6 +633,28 @@ def test_the_scan_goes_on_into_the_file_when_nobody_takes_the_rows(folder, model
     assert (done.returncode, lines) == ((1, [full]) if place == "/dev/full" else (0, []))
 
 
+@pytest.mark.parametrize("place", ["a closed pipe", "/dev/full"])
+@pytest.mark.parametrize("command", ["scan", "classify"])
+def test_notes_that_nobody_takes_cost_no_answer(folder, model, command, place):
+    if place == "/dev/full" and not Path(place).exists():
+        pytest.skip("this system has no disk that is always full")
+    for name in ("in/a/broken.wav", "in/a/text.wav"):
+        Path(name).write_text("no audio")
+    arguments = [command, "in", "--model", str(model), "--json"]
+    whole = CliRunner().invoke(cli, arguments)
+    if place == "/dev/full":
+        out = os.open(place, os.O_WRONLY)
+    else:
+        reader, out = os.pipe()
+        os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments], stdout=subprocess.PIPE, stderr=out,
+        text=True, env=environment(),
+    )  # fmt: skip
+    os.close(out)
+    assert (done.returncode, done.stdout) == (1, whole.stdout)
+
+
 def test_ctrl_c_with_several_processes(folder, model):
     """As from a terminal, which sends it to all of them."""
     with open("errors", "w") as errors:
