@@ -112,8 +112,10 @@ class Hook:
         """What was printed since: whole lines alone, or all of it."""
         if self._show is None or self._printed is None:
             return
-        size = os.fstat(self._printed.fileno()).st_size - self._shown
-        data = os.pread(self._printed.fileno(), size, self._shown)
+        end = os.fstat(self._printed.fileno()).st_size
+        if end < self._shown:  # a command has emptied it: `> /dev/stderr` opens it anew
+            self._shown = 0
+        data = os.pread(self._printed.fileno(), end - self._shown, self._shown)
         data = data[: data.rfind(b"\n") + 1] if whole else data
         self._shown += len(data)
         for line in data.decode(errors="replace").splitlines():

@@ -65,6 +65,19 @@ def test_what_a_command_prints_is_shown_by_the_line_where_a_picture_is_drawn(tmp
     assert shown == ["one", "two", "end"]
 
 
+def test_a_command_may_open_standard_error_by_its_name(tmp_path):
+    """Which empties the file that it is."""
+    shown: list[str] = []
+    program = 'echo something long > /dev/stderr; read _ < "$0"; echo end > /dev/stderr'
+    os.mkfifo(tmp_path / "more")
+    hook = Hook(f"sh -c '{program}' '{tmp_path / 'more'}'", print, shown.append)
+    hook.run({})
+    with open(tmp_path / "more", "w"):  # it has printed so far
+        hook.reap()
+    hook.close()
+    assert (shown, hook.failures) == (["something long", "end"], 0)
+
+
 def test_what_commands_print_in_days_does_not_fill_the_disk():
     shown: list[str] = []
     hook = Hook("sh -c 'seq 1000; sleep 0.2; echo $SSSM_KEYWORD'", print, shown.append)
