@@ -34,8 +34,8 @@ class Event(NamedTuple):
 
 def _csv_line(fields: tuple[object, ...]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
-    return line.getvalue()
+    csv.writer(line).writerow(fields)  # ends in "\r\n", without which it would not quote a "\r"
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 class _Format(NamedTuple):

@@ -286,6 +286,17 @@ def test_a_wav_that_never_knew_its_length_is_whole(folder, model, promised):
     assert [row["time_s"] for row in rows(result)] == [row["time_s"] for row in before]
 
 
+def test_a_name_with_a_carriage_return_alone_is_one_field(tmp_path):
+    path = str(tmp_path / "events.csv")
+    file = EventFile(path)
+    file.start()
+    file.write(Event("in/Icon\r.wav", "yes", 0.5, 1.0, 0.9))
+    file.close()
+    with open(path, encoding="utf-8", newline="") as written:
+        assert [row["path"] for row in csv.DictReader(written)] == ["in/Icon\r.wav"]
+    assert Path(path).read_bytes().count(b"\r") == 1
+
+
 def test_samples_that_are_no_numbers_are_said(folder, model):
     x = chirps(1.0, 16_000)
     x[:7] = np.nan
