@@ -47,8 +47,8 @@ def calibrate(
 
     spotter = load_spotter(model, None, None, None)
     place = Path(out)
-    folder = place.resolve().parent
-    if not folder.is_dir() or place.is_dir() or not os.access(folder, os.W_OK):
+    folder = os.path.dirname(os.path.realpath(out))
+    if not os.path.isdir(folder) or place.is_dir() or not os.access(folder, os.W_OK):
         refuse(f"{out}: no file can be written there")
     picture = place.with_suffix(".png")
     if picture == place:

@@ -16,7 +16,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.path.exists(path) and not os.path.isfile(path):
         yield Path(path)  # not resolved: a link to a pipe leads to no name
         return
-    target = Path(path).resolve()
+    target = Path(os.path.realpath(path))  # `resolve` fails at a link that leads to itself
     unfinished = target.with_name(f"{target.name}.part")
     try:
         yield unfinished

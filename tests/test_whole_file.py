@@ -38,6 +38,13 @@ def test_a_link_stays_one(tmp_path):
     assert (tmp_path / "there/file").read_text() == "new"
 
 
+def test_a_link_that_leads_nowhere_but_to_itself_becomes_the_file(tmp_path):
+    os.symlink("ring", tmp_path / "ring")
+    with whole_file(tmp_path / "ring") as file:
+        file.write_text("new")
+    assert (tmp_path / "ring").read_text() == "new"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_written_and_stays(tmp_path):
     pipe, heard = tmp_path / "pipe", []

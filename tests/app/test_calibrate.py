@@ -307,6 +307,13 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+def test_a_link_that_leads_to_itself_is_no_traceback(calibrate, noises, tmp_path):
+    out = tmp_path / "t.json"
+    os.symlink(out, out)
+    assert calibrate("--negatives", noises, "--out", out).exit_code == 0
+    assert out.is_file()
+
+
 def test_no_model_of_an_ensemble_is_written_over(noises, nervous_model, tmp_path):
     own = tmp_path / "mine.safetensors"
     own.write_bytes(nervous_model.read_bytes())
