@@ -124,6 +124,9 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError:
         bound.close()
         raise
+    except TypeError:  # which `bind` calls a name that IDNA cannot encode
+        bound.close()
+        raise OSError("no name of a host") from None
     return bound
 
 

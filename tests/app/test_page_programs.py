@@ -123,6 +123,13 @@ def test_a_port_in_use_is_one_line():
     assert (answer.returncode, answer.stderr, answer.stdout) == (1, line, "")
 
 
+def test_what_is_no_name_of_a_host_is_one_line():
+    command = [sys.executable, "-m", "app.cli", "demo", "--host", "\u00e4..b", "--port", "0"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    line = "\u00e4..b:0: no name of a host\n"
+    assert (answer.returncode, answer.stderr, answer.stdout) == (1, line, "")
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path):
     (tmp_path / "gradio.py").write_text("raise ModuleNotFoundError('no', name='gradio')")
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
