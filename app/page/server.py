@@ -23,7 +23,7 @@ from app.page.live import live_tab
 from app.page.model import model_tab
 from app.page.shelf import MOST_SENSITIVE, Shelf
 from app.page.socket import Visitors, converse
-from app.page.uploads import Uploads
+from app.page.uploads import Uploads, keep_apart
 from app.pool import cores
 
 STATIC = Path(__file__).parent / "static"
@@ -57,6 +57,7 @@ def build(shelf: Shelf, limits: Limits, *, accounts: Mapping[str, str], local_on
     pool = ThreadPoolExecutor(cores(), "hearing")
     temporary = tempfile.TemporaryDirectory(prefix="sssm-page-", ignore_cleanup_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = temporary.name  # read when a component is made
+    keep_apart()
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:

@@ -2,11 +2,31 @@
 
 import contextlib
 import os
+import secrets
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+import gradio.route_utils
+
+
+class _OwnUpload(gradio.route_utils.GradioUploadFile):
+    """What Gradio would put in a folder named by its bytes alone, here in a folder of its own.
+
+    Else of two programs that send the same recording the first to be answered takes it from the
+    other, whose call still waits for its turn.
+    """
+
+    def __init__(self, *arguments: Any, **names: Any):
+        super().__init__(*arguments, **names)
+        self.sha.update(secrets.token_bytes())
+
+
+def keep_apart() -> None:
+    """Let no two uploads be one file."""
+    gradio.route_utils.GradioUploadFile = _OwnUpload  # type: ignore[misc]
 
 
 def uploads_only(file: gr.File) -> gr.File:
@@ -24,10 +44,7 @@ def uploads_only(file: gr.File) -> gr.File:
 
 
 class Uploads:
-    """Which visitor has which files; a file is removed when nobody has it any more.
-
-    Two visitors who upload the same bytes share one file, because Gradio names it by its bytes.
-    """
+    """Which visitor has which files; a file is removed when nobody has it any more."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -105,6 +105,20 @@ def test_only_what_was_uploaded_is_heard(served, tmp_path):
         assert "keyword" not in answer.text
 
 
+def test_two_that_send_the_same_recording_do_not_take_it_from_one_another(served):
+    recording = {"files": ("left.flac", Path(clip_path("left")).read_bytes())}
+    uploads = [
+        httpx.post(f"{served.url}/gradio_api/upload", files=recording).json()[0] for _ in range(2)
+    ]
+    for path in uploads:
+        asked = httpx.post(
+            f"{served.url}/gradio_api/call/classify", json={"data": [named(path), "s4"]}
+        )
+        answer = httpx.get(f"{served.url}/gradio_api/call/classify/{asked.json()['event_id']}")
+        assert '"label": "left"' in answer.text
+        assert not os.path.exists(path)
+
+
 def test_the_example_client(served):
     command = [sys.executable, ROOT / "assets/examples/websocket_client.py", clip_path("stop")]
     answer = subprocess.run(
