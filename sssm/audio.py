@@ -163,11 +163,13 @@ class AudioFile:
         return blocks
 
     def _opened(self) -> soundfile.SoundFile:
+        # Bytes, because soundfile cannot encode names that are not valid UTF-8.
+        name = os.fspath(self.path) if os.name == "nt" else os.fsencode(self.path)
         with self._messages_hidden():
-            # Bytes, because soundfile cannot encode names that are not valid UTF-8.
-            return soundfile.SoundFile(
-                os.fspath(self.path) if os.name == "nt" else os.fsencode(self.path)
-            )
+            file = soundfile.SoundFile(name)
+        if file.frames == 2**63 - 1:  # of a FLAC that was piped: seeking to its end would fail
+            file.seekable = lambda: False  # so soundfile does not, which it would after each piece
+        return file
 
     def _read(self, length: int) -> Samples:
         """(at most length, channels); of no length at the end."""

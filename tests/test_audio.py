@@ -138,6 +138,19 @@ def test_a_wav_of_unknown_length_as_pipes_write_it(tmp_path):
     assert len(read(tmp_path / "a.wav")[0]) == 16_000
 
 
+@pytest.mark.parametrize("seconds", [1.0, 8.0, 9.3])
+def test_a_flac_of_unknown_length_as_pipes_write_it(tmp_path, seconds):
+    x = tone(seconds, 16_000)
+    soundfile.write(tmp_path / "a.flac", x, 16_000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21] &= 0xF0  # 36 bits of its first block, which are not known where nothing goes back
+    data[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(data)
+    with AudioFile(tmp_path / "a.flac") as audio:
+        np.testing.assert_allclose(np.concatenate(list(audio.pieces())), x, atol=1e-4)
+        audio.check_heard()
+
+
 def test_a_name_that_is_not_utf8_or_has_an_odd_suffix_can_be_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(0.1, 16_000), 16_000)
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n[bold].raw.wav")
