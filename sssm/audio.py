@@ -19,6 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sssm.mp3 import WholeMp3, tells_its_length
 from sssm.reason import reason_of
 from sssm.timing import heard_rate
 
@@ -121,7 +122,7 @@ class AudioFile:
         """
         if _is_cut_short(self._file.extra_info):
             raise self._damaged("the file is cut short")
-        if self.heard_samples + MP3_SLACK < self._file.frames and _tells_its_length(self.path):
+        if self.heard_samples + MP3_SLACK < self._file.frames and tells_its_length(self.path):
             raise self._damaged("its header promises more")
 
     def close(self) -> None:
@@ -167,6 +168,9 @@ class AudioFile:
         name = os.fspath(self.path) if os.name == "nt" else os.fsencode(self.path)
         with self._messages_hidden():
             file = soundfile.SoundFile(name)
+            if file.format == "MP3" and not tells_its_length(self.path):
+                file.close()
+                file = WholeMp3(self.path)
         if file.frames == 2**63 - 1:  # of a FLAC that was piped: seeking to its end would fail
             file.seekable = lambda: False  # so soundfile does not, which it would after each piece
         return file
@@ -268,19 +272,6 @@ def _first_bytes(path: str | os.PathLike[str]) -> bytes:
     if not head:
         raise AudioError(path, "empty file")
     return head
-
-
-def _tells_its_length(path: str | os.PathLike[str]) -> bool:
-    """Whether the first frame of an MP3 says how many there are: of others it is an estimate."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # its length has seven bits a byte
-            file.seek(10 + sum(byte << 7 * n for n, byte in enumerate(reversed(head[6:]))))
-        else:
-            file.seek(0)
-        first = file.read(64)
-        return any(tag in first for tag in (b"Xing", b"Info", b"VBRI"))
-    return False
 
 
 def _is_cut_short(log: str) -> bool:

@@ -14,11 +14,11 @@ from sssm.audio import (
     AudioError,
     AudioFile,
     Samples,
-    _tells_its_length,
     find_recordings,
     resample,
 )
 from sssm.hearing import mono
+from sssm.mp3 import tells_its_length
 
 
 def tone(seconds: float, rate: int, hz: float = 440.0) -> Samples:
@@ -278,7 +278,29 @@ def test_an_mp3_tells_its_length_in_its_first_frame(tmp_path, id3):
     path = tmp_path / "a.mp3"
     for tag, expected in ((b"Xing", True), (b"Info", True), (b"VBRI", True), (b"none", False)):
         path.write_bytes(id3 + bytes(60) + tag)
-        assert _tells_its_length(path) == expected
+        assert tells_its_length(path) == expected
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50])
+@pytest.mark.parametrize("tag", [b"", b"TAG" + bytes(125)])
+def test_an_mp3_that_does_not_tell_its_length_is_heard_to_its_end(tmp_path, cut, tag):
+    """Its first frames are the largest, so it looks far shorter than it is."""
+    path = tmp_path / "a.mp3"
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 9)
+    x[16_000:-16_000] = 0
+    soundfile.write(path, x, 16_000)
+    with AudioFile(path) as audio:
+        expected = np.concatenate(list(audio.pieces()))
+    data = path.read_bytes()
+    frames = data[data.index(data[:2], 4) :]  # without the one that tells
+    path.write_bytes(frames[: len(frames) - cut] + tag)
+    assert soundfile.info(path).duration < 5
+    with AudioFile(path) as audio:
+        heard = np.concatenate(list(audio.pieces()))
+        audio.check_heard()
+    late = np.flatnonzero(abs(heard) > 0.1)
+    assert len(heard) >= len(expected) - 600
+    assert late[-1] > len(expected) - 1_800
 
 
 def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):
