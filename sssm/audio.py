@@ -124,6 +124,8 @@ class AudioFile:
             raise self._damaged("the file is cut short")
         if self.heard_samples + MP3_SLACK < self._file.frames and tells_its_length(self.path):
             raise self._damaged("its header promises more")
+        if isinstance(self._file, WholeMp3) and not self._file.is_read:
+            raise self._damaged("what follows is no MP3")
 
     def close(self) -> None:
         self._file.close()

@@ -40,6 +40,11 @@ class WholeMp3(soundfile.SoundFile):
             self._bytes.close()
             raise
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its decoder came to its end, and did not stop where it no longer knew its way."""
+        return self._bytes.tell() >= os.fstat(self._bytes.fileno()).st_size
+
     def seekable(self) -> bool:
         """No: soundfile would seek after each piece, which at the end fails."""
         return False

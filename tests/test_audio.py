@@ -303,6 +303,26 @@ def test_an_mp3_that_does_not_tell_its_length_is_heard_to_its_end(tmp_path, cut,
     assert late[-1] > len(expected) - 1_800
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_damage_in_an_mp3_that_does_not_tell_its_length_is_told(tmp_path, seed):
+    """Of one kind the decoder tells, at another it just ends."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tone(9.0, 16_000), 16_000)
+    data = path.read_bytes()
+    frames = data[data.index(data[:2], 4) :]
+    half = len(frames) // 2
+    garbage = bytes(np.random.default_rng(seed).integers(0, 256, 5_000, np.uint8))
+    path.write_bytes(frames[:half] + garbage + frames[half:])
+
+    def hear_out():
+        with AudioFile(path) as audio:
+            list(audio.pieces())
+            audio.check_heard()
+
+    with pytest.raises(AudioError, match=r"damaged after 4\.\d\d s"):
+        hear_out()
+
+
 def test_the_mp3_decoder_writes_nothing_to_the_terminal(tmp_path):
     path = tmp_path / "a.mp3"
     soundfile.write(path, tone(1.0, 16_000), 16_000)
