@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from sssm.config import ModelConfig
@@ -38,8 +40,12 @@ def test_mamba_counts_in_frames():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("front", "mel"), ("layer", "lstm"), ("layer", "s4"), ("dropout", 1.0)]
-)
+    ("setting", "value"),
+    [
+        ("front", "mel"), ("layer", "lstm"), ("layer", "s4"), ("dropout", 1.0),
+        ("slowest_first_s", 0.0), ("slowest_last_s", math.inf), ("slowest_last_s", 1),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_built_is_refused(setting, value):
     with pytest.raises(ValueError, match=setting):
         ModelConfig(labels=("yes",), **{setting: value})
@@ -48,3 +54,9 @@ def test_what_cannot_be_built_is_refused(setting, value):
 def test_labels_given_as_a_list_are_those_of_the_file():
     config = ModelConfig(labels=["yes", "no"])
     assert ModelConfig.from_dict(config.to_dict()) == config
+
+
+def test_the_longest_memory_goes_on_a_line_from_the_first_block_to_the_last():
+    bounds = {"slowest_first_s": 0.125, "slowest_last_s": 0.25}
+    assert ModelConfig(labels=("yes",), depth=3, **bounds).slowest_s == [0.125, 0.1875, 0.25]
+    assert ModelConfig(labels=("yes",), depth=1, **bounds).slowest_s == [0.125]

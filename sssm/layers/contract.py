@@ -11,13 +11,6 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-SLOWEST_S = 0.24
-"""Longest time constant of a layer at 100 Hz, in seconds, by construction.
-
-Hours of audio leave no trace in what comes later, and two seconds of silence forget all that was
-before: exp(-2 / 0.24) is 0.02%.  At 1 s it is 13%, and the scores of a word still differed by 0.1.
-"""
-
 StateT = TypeVar("StateT", bound=tuple)
 LayerT = TypeVar("LayerT", bound="StreamingLayer")
 ResultT = TypeVar("ResultT")

@@ -6,9 +6,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import SLOWEST_S, StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, derived
 from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
+
+SLOWEST_S = 0.24
+"""Longest time constant of a mean, in seconds, where nothing else is asked for.
+
+Two seconds of silence forget all that was before: exp(-2 / 0.24) is 0.02%.
+"""
 
 
 class LeakyMeanState(NamedTuple):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from streaming import check_streaming
 
-from sssm.layers.contract import SLOWEST_S
 from sssm.layers.filterbank import Filterbank
+from sssm.layers.leaky import SLOWEST_S
 
 RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000]
 SMALLEST = torch.finfo(torch.float32).tiny

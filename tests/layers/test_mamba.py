@@ -6,11 +6,9 @@ import torch
 from silence import check_silence
 from streaming import check_steps, check_streaming
 
-from sssm.layers.contract import SLOWEST_S
 from sssm.layers.mamba import Mamba, MambaBlock
-from sssm.timing import FRAMES_HZ
 
-SLOWEST = SLOWEST_S * FRAMES_HZ  # 24 elements
+SLOWEST = 24  # elements
 
 
 def mamba(channels=3, state_size=4, slowest=SLOWEST, **sizes):
@@ -104,7 +102,7 @@ def test_no_state_outlasts_the_bound_whatever_is_learned(bias, log_decay):
     assert state.h.abs().min() > 0
     layer.step_size.bias.fill_(bias)
     layer.log_decay.fill_(log_decay)
-    silence = torch.zeros(2, round(SLOWEST), 3).double()
+    silence = torch.zeros(2, SLOWEST, 3).double()
     after = layer(silence, state._replace(tail=torch.zeros_like(state.tail)))[1]
     assert (after.h.abs() <= state.h.abs() * math.exp(-1) * (1 + 1e-12)).all()
     assert after.h.isfinite().all()

@@ -5,7 +5,6 @@ import torch
 from streaming import leaves
 
 from sssm.layers.block import Block
-from sssm.layers.contract import SLOWEST_S
 from sssm.layers.leaky import LeakyMean
 from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4d import S4D
@@ -16,12 +15,12 @@ H = 3
 
 def s4d():
     sizes = {"channels": H, "state_size": 4, "sample_rate_hz": FRAMES_HZ}
-    return S4D(**sizes, dt_min=0.02, dt_max=0.4, slowest_s=SLOWEST_S)
+    return S4D(**sizes, dt_min=0.02, dt_max=0.4, slowest_s=0.24)
 
 
 def mamba():
     return Mamba(
-        channels=H, state_size=4, dt_min=0.01, dt_max=0.2, slowest=SLOWEST_S * FRAMES_HZ
+        channels=H, state_size=4, dt_min=0.01, dt_max=0.2, slowest=0.24 * FRAMES_HZ
     )  # fmt: skip
 
 
