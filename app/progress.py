@@ -37,7 +37,7 @@ class _Bar(ScanProgress):
         self._bar = bar
         self._lengths = [read_header(path).length_s for path in files]
         self._total_s = sum(self._lengths)
-        self._task = bar.add_task("scan", total=self._total_s)
+        self._task = bar.add_task("heard", total=self._total_s)
 
     def put(self, number: int, message: object) -> None:
         super().put(number, message)

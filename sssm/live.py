@@ -102,7 +102,7 @@ def describe(path: Path) -> tuple["ModelCard | OnnxCard", Mapping[str, int]]:
     Raises:
         ModelFileError: the file is damaged, or needs the extra `torch`.
     """
-    if path.suffix == ONNX:
+    if path.suffix.lower() == ONNX:
         from sssm.onnx.engine import read_card
 
         exported = read_card(path)
@@ -151,7 +151,7 @@ def load_live(names: Names) -> Loaded:
 
 def _load(name_or_file: str) -> Loaded:
     path = find_live(name_or_file)
-    if path.suffix != ONNX:
+    if path.suffix.lower() != ONNX:
         network, card = load_model(path)
         return Loaded(name_or_file, live(network), card, fingerprint(path))
     from sssm.onnx.engine import OnnxModel

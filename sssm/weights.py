@@ -201,7 +201,7 @@ def _metadata(card: ModelCard) -> dict[str, Any]:
 def _read(path: Path) -> tuple[ModelCard, dict[str, np.ndarray]]:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
-    if path.suffix == ONNX:
+    if path.suffix.lower() == ONNX:
         raise ModelFileError(f"{path}: exported; what is needed here are weights, {WEIGHTS}")
     try:
         metadata = _header_metadata(path)

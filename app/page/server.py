@@ -115,6 +115,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the address cannot be had.
     """
+    if not host:  # which a socket takes for every address of this machine
+        raise OSError("no name of a host")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -137,10 +137,11 @@ def test_a_port_in_use_is_one_line():
     assert (answer.returncode, answer.stderr, answer.stdout) == (1, line, "")
 
 
-def test_what_is_no_name_of_a_host_is_one_line():
-    command = [sys.executable, "-m", "app.cli", "demo", "--host", "\u00e4..b", "--port", "0"]
+@pytest.mark.parametrize("host", ["\u00e4..b", ""])
+def test_what_is_no_name_of_a_host_is_one_line(host):
+    command = [sys.executable, "-m", "app.cli", "demo", "--host", host, "--port", "0"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    line = "\u00e4..b:0: no name of a host\n"
+    line = f"{host}:0: no name of a host\n"
     assert (answer.returncode, answer.stderr, answer.stdout) == (1, line, "")
 
 

@@ -1,5 +1,6 @@
 """Exported files live: the same spotter, the same numbers, at every rate, and no torch."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -65,6 +66,11 @@ def test_the_same_is_heard(spotters):
         assert [(h.keyword, h.time_s) for h in heard] == [(w.keyword, w.time_s) for w in wanted]
     assert spotters[1].fingerprint == spotters[0].fingerprint
     assert spotters[1].labels == spotters[0].labels
+
+
+def test_the_ending_of_a_name_may_be_in_capitals(files, tmp_path):
+    capitals = shutil.copy(files[1], tmp_path / "UP.ONNX")
+    assert KeywordSpotter.load(capitals).fingerprint == KeywordSpotter.load(files[1]).fingerprint
 
 
 def test_many_streams_are_each_alone(spotters):
