@@ -32,10 +32,8 @@ class ModelConfig:
         state_size: N, modes a channel, one of each conjugate pair; of Mamba, real states an inner
             channel.
         depth: number of blocks.
-        slowest_first_s, slowest_last_s: no mode of the first block at 100 Hz, and of the last,
-            remembers longer than this time constant, in seconds; between, the bounds lie on a
-            line.  Two seconds of silence must leave no trace, and blocks in a row settle one after
-            the other: so the last alone may take its time (`training/LOG.md`).
+        slowest_s: no mode of a block at 100 Hz remembers longer than this time constant, in
+            seconds: two seconds of silence must leave no trace in all blocks in a row.
         dropout: probability that a channel of a block is dropped, in training.
     """
 
@@ -47,8 +45,7 @@ class ModelConfig:
     channels: int = 128
     state_size: int = 8
     depth: int = 5
-    slowest_first_s: float = 0.24  # as in files that do not say it
-    slowest_last_s: float = 0.24
+    slowest_s: float = 0.24  # as in files that do not say it
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
@@ -68,18 +65,10 @@ class ModelConfig:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
                 raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
-        for name in ("slowest_first_s", "slowest_last_s"):
-            value = getattr(self, name)
-            if not isinstance(value, float) or not 0.01 <= value <= 10:
-                raise ValueError(f"{name} must be a float in [0.01, 10], got {value!r}")
+        if not isinstance(self.slowest_s, float) or not 0.01 <= self.slowest_s <= 10:
+            raise ValueError(f"slowest_s must be a float in [0.01, 10], got {self.slowest_s!r}")
         if not isinstance(self.dropout, float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be a float in [0, 1), got {self.dropout!r}")
-
-    @property
-    def slowest_s(self) -> list[float]:
-        """Longest time constant of each block at 100 Hz, in seconds."""
-        first, last, gaps = self.slowest_first_s, self.slowest_last_s, max(1, self.depth - 1)
-        return [first + (last - first) * n / gaps for n in range(self.depth)]
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads: numbers, names and lists only."""

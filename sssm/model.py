@@ -44,7 +44,7 @@ class KeywordModel(StreamingLayer[ModelState]):
         if config.front == "filterbank":
             self.front = Filterbank(bands=config.bands, sample_rate_hz=config.sample_rate_hz)
             self.lift = nn.Linear(config.bands, H)
-            blocks = (_block_at_frames(config, slowest_s) for slowest_s in config.slowest_s)
+            blocks = (_block_at_frames(config) for _ in range(config.depth))
         else:
             self.front = _samples_front(config)
             self.lift = nn.Identity()
@@ -171,17 +171,17 @@ def _copy(state: Any) -> Any:
     return with_leaves(state, [leaf.clone() for leaf in leaves(state)])
 
 
-def _block_at_frames(config: ModelConfig, slowest_s: float) -> StreamingLayer[Any]:
+def _block_at_frames(config: ModelConfig) -> StreamingLayer[Any]:
     """Time constants of 41 to 194 ms before training; Mamba's are those of its slowest states."""
     if config.layer == "mamba":
         mamba = Mamba(
             channels=config.channels, state_size=config.state_size, dt_min=0.01, dt_max=0.2,
-            slowest=slowest_s * FRAMES_HZ,
+            slowest=config.slowest_s * FRAMES_HZ,
         )  # fmt: skip
         return MambaBlock(mamba, dropout=config.dropout)
     ssm = S4D(
         channels=config.channels, state_size=config.state_size, sample_rate_hz=FRAMES_HZ,
-        dt_min=0.02, dt_max=0.4, slowest_s=slowest_s,
+        dt_min=0.02, dt_max=0.4, slowest_s=config.slowest_s,
     )  # fmt: skip
     return Block(ssm, channels=config.channels, dropout=config.dropout)
 

@@ -43,7 +43,7 @@ def test_mamba_counts_in_frames():
     ("setting", "value"),
     [
         ("front", "mel"), ("layer", "lstm"), ("layer", "s4"), ("dropout", 1.0),
-        ("slowest_first_s", 0.0), ("slowest_last_s", math.inf), ("slowest_last_s", 1),
+        ("slowest_s", 0.0), ("slowest_s", math.inf), ("slowest_s", 1),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_refused(setting, value):
@@ -54,9 +54,3 @@ def test_what_cannot_be_built_is_refused(setting, value):
 def test_labels_given_as_a_list_are_those_of_the_file():
     config = ModelConfig(labels=["yes", "no"])
     assert ModelConfig.from_dict(config.to_dict()) == config
-
-
-def test_the_longest_memory_goes_on_a_line_from_the_first_block_to_the_last():
-    bounds = {"slowest_first_s": 0.125, "slowest_last_s": 0.25}
-    assert ModelConfig(labels=("yes",), depth=3, **bounds).slowest_s == [0.125, 0.1875, 0.25]
-    assert ModelConfig(labels=("yes",), depth=1, **bounds).slowest_s == [0.125]

@@ -26,8 +26,7 @@ def initial_model(recipe: Recipe, labels: LabelSet, start: Path | None) -> Keywo
     config = ModelConfig(
         labels=labels.labels, front=recipe.front, layer=recipe.layer, bands=recipe.bands,
         channels=recipe.channels, state_size=recipe.state_size, depth=recipe.depth,
-        slowest_first_s=recipe.slowest_first_s, slowest_last_s=recipe.slowest_last_s,
-        dropout=recipe.dropout,
+        slowest_s=recipe.slowest_s, dropout=recipe.dropout,
     )  # fmt: skip
     model = KeywordModel(config)
     if start is None:

@@ -24,8 +24,8 @@ RANGES = {
     "seed": (0, 2**31 - 1), "clip_s": (0.1, 60), "balance": (0, 2), "shift_s": (0, 10),
     "speed_range": (0, 0.5), "snr_low_db": (-120, 120), "snr_high_db": (-120, 120),
     "gain_low_db": (-120, 120), "gain_high_db": (-120, 120), "weight_decay": (0, 100),
-    "slowest_first_s": (0.01, 10), "slowest_last_s": (0.01, 10),
     "word_weight": (0, 1000), "phone_weight": (0, 1000), "stream_weight": (0, 1000),
+    "slowest_s": (0.01, 10),
 }  # fmt: skip
 LOW_TO_HIGH = (("snr_low_db", "snr_high_db"), ("gain_low_db", "gain_high_db"))
 
@@ -36,8 +36,8 @@ class Recipe:
 
     Attributes:
         labels: `sc12`, `sc10`, `sc35`, or `folder` for one's own words.
-        front, layer, bands, channels, state_size, depth, slowest_first_s, slowest_last_s, dropout:
-            of `sssm.config.ModelConfig`.
+        front, layer, bands, channels, state_size, depth, slowest_s, dropout: of
+            `sssm.config.ModelConfig`.
         steps: batches until the end of the cosine.
         batch: clips a step and device.
         clip_s: seconds of a clip.
@@ -79,8 +79,7 @@ class Recipe:
     channels: int = 128
     state_size: int = 8
     depth: int = 5
-    slowest_first_s: float = 0.19
-    slowest_last_s: float = 0.28
+    slowest_s: float = 0.2
     dropout: float = 0.05
     steps: int = 8_000
     batch: int = 64
@@ -157,7 +156,7 @@ class Recipe:
         return replace(
             self, front=config.front, layer=config.layer, bands=config.bands,
             channels=config.channels, state_size=config.state_size, depth=config.depth,
-            slowest_first_s=config.slowest_first_s, slowest_last_s=config.slowest_last_s,
+            slowest_s=config.slowest_s,
         )  # fmt: skip
 
     def override(self, settings: Sequence[str]) -> "Recipe":
@@ -188,8 +187,7 @@ class Recipe:
 PRESETS = {
     "kws12-s4": Recipe(babble=0.2),
     "kws12-mamba": Recipe(
-        layer="mamba", channels=96, state_size=8, depth=3, slowest_first_s=0.24,
-        slowest_last_s=0.24, babble=0.2,
+        layer="mamba", channels=96, state_size=8, depth=3, slowest_s=0.24, babble=0.2
     ),
     "kws35-s4": Recipe(labels="sc35", sentence_share=0.0, unknown_share=0.0, silence_share=0.0),
     "s4-paper": Recipe(

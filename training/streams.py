@@ -25,7 +25,7 @@ from training.streams_sounds import Sound, SoundPool
 from training.word_end import FRAME
 
 NOTHING = -1  # label of a frame in which no keyword is heard
-DELAY_S = 0.1  # from a word's end on it must be heard: what follows tells "no" from "nobody"
+DELAY_S = 0.17  # from a word's end on it must be heard: what follows tells "no" from "nobody"
 HELD_S = 0.3  # for so long
 GAP_S = (0.1, 3.0)  # between two sounds
 SNR_DB = (0.0, 20.0)  # of a sound to the background

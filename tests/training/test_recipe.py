@@ -75,6 +75,6 @@ def test_what_is_made_to_be_listened_with_at_once_trains_on_streams():
 
 def test_a_recipe_takes_the_shape_of_a_model():
     shape = {"front": "samples", "layer": "s4", "bands": 9, "channels": 24}
-    shape |= {"state_size": 3, "depth": 2, "slowest_first_s": 0.1, "slowest_last_s": 0.3}
+    shape |= {"state_size": 3, "depth": 2, "slowest_s": 0.1}
     config = ModelConfig(labels=("a", "b"), **shape)
     assert Recipe(steps=7, dropout=0.3).like(config) == Recipe(steps=7, dropout=0.3, **shape)

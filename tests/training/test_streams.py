@@ -281,9 +281,9 @@ def test_frames_of_a_word(streams, labels):
     streams._mark(label, word, 3_200)
     number = labels.labels.index("rise")
     assert (label[:30] == NOTHING).all()
-    assert (label[30:80] == maybe(number)).all()  # until 0.1 s after its end
-    assert (label[80:110] == number).all()  # for 0.3 s
-    assert (label[110:] == NOTHING).all()
+    assert (label[30:87] == maybe(number)).all()  # until 0.17 s after its end
+    assert (label[87:117] == number).all()  # for 0.3 s
+    assert (label[117:] == NOTHING).all()
 
 
 def test_no_frame_of_another_sound_holds_a_keyword(streams, labels):
