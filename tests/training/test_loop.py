@@ -65,11 +65,12 @@ def test_a_rate_without_warmup():
 
 
 def test_the_model_is_what_the_recipe_says():
-    recipe = Recipe(bands=16, channels=12, state_size=2, depth=3, dropout=0.2)
+    recipe = Recipe(bands=16, channels=12, state_size=2, depth=3, slowest_s=0.3, dropout=0.2)
     model = initial_model(recipe, LabelSet(("a", "b"), True, False), None)
     assert model.config == ModelConfig(
-        labels=("a", "b", "_unknown_"), bands=16, channels=12, state_size=2, depth=3, dropout=0.2
-    )
+        labels=("a", "b", "_unknown_"), bands=16, channels=12, state_size=2, depth=3,
+        slowest_s=0.3, dropout=0.2,
+    )  # fmt: skip
 
 
 def test_a_model_of_another_shape_is_no_start(model_file):
