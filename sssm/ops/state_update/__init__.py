@@ -130,6 +130,7 @@ def state_update(
     with torch.autocast(x.device.type, enabled=False):
         if x.device.type == "cuda":
             return _op(x, dt, A, B, C, D, z, h, leak)
-        operands = in_full((x, dt, A, B, C, D, z, h))
-        y, after = parallel.state_update_parallel(*operands, leak=leak)
-    return y.to(x.dtype), after.to(h.dtype)
+        dtypes = x.dtype, h.dtype
+        x, dt, A, B, C, D, z, h = in_full((x, dt, A, B, C, D, z, h))
+        y, after = parallel.state_update_parallel(x, dt, A, B, C, D, z, h, leak)
+    return y.to(dtypes[0]), after.to(dtypes[1])
