@@ -56,7 +56,7 @@ def _chosen(
 
     chosen = {}
     if file is not None:
-        chosen = read_thresholds(file, fingerprint=spotter.fingerprint)
+        chosen = read_thresholds(file, fingerprint=spotter.fingerprint, keywords=spotter.keywords)
     for_all, for_one = [], {}
     for option in options:
         keyword, equals, value = option.rpartition("=")

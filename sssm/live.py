@@ -173,7 +173,9 @@ def detector_of(card: Card, name: object) -> Detector:
         raise ModelFileError(f"{name}: its detector is damaged ({error})") from None
 
 
-def _ensemble(names: str, loaded: Sequence[Loaded]) -> Loaded:
+def _ensemble(names: str, members: Sequence[Loaded]) -> Loaded:
+    # Named in another order they are the same model, with the same thresholds and snapshots.
+    loaded = sorted(members, key=lambda member: member.fingerprint)
     cards = [member.card for member in loaded]
     detectors = [detector_of(card, names) for card in cards]
     for card in cards[1:]:

@@ -5,7 +5,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sssm.reason import reason_of
@@ -18,13 +18,14 @@ class ThresholdsError(ValueError):
     """A file of thresholds cannot be used; one line says which file and why."""
 
 
-def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[str, float]:
-    """Keyword -> threshold, of the model with this fingerprint.
-
-    Whether the keywords are the model's, the detector checks.
+def read_thresholds(
+    path: str | os.PathLike[str], *, fingerprint: str, keywords: Collection[str]
+) -> dict[str, float]:
+    """Keyword -> threshold, of the model with this fingerprint and these keywords.
 
     Raises:
-        ThresholdsError: no such file, no thresholds in (0, 1] in it, or those of another model.
+        ThresholdsError: no such file, no thresholds in (0, 1] in it, those of another model, or for
+            what is no keyword of it.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -44,6 +45,10 @@ def read_thresholds(path: str | os.PathLike[str], *, fingerprint: str) -> dict[s
         type(value) in (int, float) for value in thresholds.values()
     ):
         raise ThresholdsError(f"{path}: a threshold is no number")
+    unknown = [keyword for keyword in thresholds if keyword not in keywords]
+    if unknown:
+        known = ", ".join(keywords)
+        raise ThresholdsError(f"{path}: no keyword {unknown[0]!r} (keywords: {known})")
     beyond = [keyword for keyword, value in thresholds.items() if not 0 < value <= 1]
     if beyond:
         raise ThresholdsError(f"{path}: threshold of {beyond[0]!r} must be in (0, 1]")

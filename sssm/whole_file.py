@@ -1,8 +1,9 @@
 """A file in one move: whoever reads sees the old one or the new one, never a part."""
 
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -12,14 +13,23 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A link stays one: what it points to is written.  What is no file, as a pipe, is written as it
     is.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         yield Path(path)  # not resolved: a link to a pipe leads to no name
         return
     target = Path(os.path.realpath(path))  # `resolve` fails at a link that leads to itself
-    unfinished = target.with_name(f"{target.name}.part")
+    # A name that nobody has: neither what somebody keeps beside it nor who else writes it is hurt.
+    unfinished = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         yield unfinished
         os.replace(unfinished, target)
+    except OSError as error:
+        if str(error.filename) == str(unfinished):
+            error.filename = os.fspath(path)
+        raise
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # what could not be made is not there
+            unfinished.unlink()

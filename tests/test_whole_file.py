@@ -29,6 +29,24 @@ def test_after_an_error_nothing_is_left_of_the_new_one(tmp_path):
     assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["mine.json"])
 
 
+def test_nothing_beside_it_is_touched_and_two_writers_do_not_mix(tmp_path):
+    (tmp_path / "mine.part").write_text("kept")
+    path = tmp_path / "mine"
+    with whole_file(path) as first, whole_file(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert sorted(os.listdir(tmp_path)) == ["mine", "mine.part"]
+    assert (tmp_path / "mine.part").read_text() == "kept"
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path):
+    path = tmp_path / "nowhere" / "mine.json"
+    with pytest.raises(FileNotFoundError) as error, whole_file(path) as file:
+        file.write_text("new")
+    assert error.value.filename == str(path)
+
+
 def test_a_link_stays_one(tmp_path):
     (tmp_path / "there").mkdir()
     os.symlink("there/file", tmp_path / "link")

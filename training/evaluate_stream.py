@@ -94,7 +94,9 @@ def evaluate_stream(
     try:
         spotter = KeywordSpotter.load([find_model(name) for name in members_of(model)])
         if thresholds is not None:
-            chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
+            chosen = read_thresholds(
+                thresholds, fingerprint=spotter.fingerprint, keywords=spotter.keywords
+            )
             spotter = spotter.with_settings(thresholds=chosen)
     except ValueError as error:
         tell(str(error))

@@ -58,7 +58,9 @@ def publish(
         network, card = load_model(model)
         name = fingerprint(model)
         if thresholds is not None:
-            card = replace(card, thresholds=read_thresholds(thresholds, fingerprint=name))
+            keywords = Detector(labels=card.labels).keywords
+            chosen = read_thresholds(thresholds, fingerprint=name, keywords=keywords)
+            card = replace(card, thresholds=chosen)
         heard = {} if streams is None else _stream_figures(streams, name, card)
         full = measure(network, data, "validation", 16_000)
         half = measure(network, data, "validation", 8_000)

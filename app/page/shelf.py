@@ -36,7 +36,9 @@ class Shelf:
         }
         spotter = KeywordSpotter.load(self._files[name])
         if thresholds is not None:
-            chosen = read_thresholds(thresholds, fingerprint=spotter.fingerprint)
+            chosen = read_thresholds(
+                thresholds, fingerprint=spotter.fingerprint, keywords=spotter.keywords
+            )
             spotter = spotter.with_settings(thresholds=chosen)
         self._spotters = {name: spotter}
         self._classifiers: dict[str, Classifier] = {}

@@ -92,7 +92,7 @@ def test_what_is_live_keeps_to_the_rate(calibrate, nervous_model, noises, tmp_pa
     result = calibrate("--negatives", noises, "--out", out, "--false-accepts-per-hour", 451)
     assert result.exit_code == 0, result.output
     spotter = KeywordSpotter.load(nervous_model)
-    thresholds = read_thresholds(out, fingerprint=spotter.fingerprint)
+    thresholds = read_thresholds(out, fingerprint=spotter.fingerprint, keywords=spotter.keywords)
     assert set(thresholds) == {"yes", "no"}
     assert live_detections(nervous_model, thresholds, noises) <= allowed
     assert "heard 0.01 h" in result.stdout
@@ -121,7 +121,7 @@ def test_quiet_recordings_are_not_taken_for_everything(noises, tmp_path):
     result = CliRunner().invoke(cli, list(map(str, arguments)))
     assert result.exit_code == 0
     spotter = KeywordSpotter.load("s4")
-    chosen = read_thresholds(out, fingerprint=spotter.fingerprint)
+    chosen = read_thresholds(out, fingerprint=spotter.fingerprint, keywords=spotter.keywords)
     lower = [k for k in spotter.keywords if chosen[k] < spotter.detector.thresholds[k]]
     assert lower
     assert f"less sure than the model's own of {', '.join(lower)}: " in result.stderr

@@ -449,7 +449,10 @@ def test_the_command_chooses_thresholds_for_people_too(commands_root, model, tmp
     assert "cannot be measured in 0.00 h" in "\n".join(table)
     assert report["allowed"] == report["false_accepts"] == 0
     spotter = KeywordSpotter.load(model)
-    assert read_thresholds(write, fingerprint=spotter.fingerprint) == report["thresholds"]
+    assert (
+        read_thresholds(write, fingerprint=spotter.fingerprint, keywords=spotter.keywords)
+        == report["thresholds"]
+    )
     again = evaluate(
         "--data", commands_root, "--model", model, "--streams", 1, "--out", tmp_path,
         "--thresholds", write, "--json",
