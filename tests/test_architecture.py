@@ -13,14 +13,14 @@ OURS = ("sssm", "training", "app")
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
 LEAVES = (
     "config", "labels", "reason", "intervals", "whole_file", "talk", "evidence", "timing",
-    "snapshot", "interrupt", "mp3",
+    "snapshot", "interrupt", "mp3", "ogg",
 )  # fmt: skip
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},
     "sssm.math": set(),
     "sssm.ops": {"sssm.math"},
     "sssm.layers": {"sssm.timing", "sssm.math", "sssm.ops"},
-    "sssm.audio": {"sssm.mp3", "sssm.reason", "sssm.timing"},
+    "sssm.audio": {"sssm.mp3", "sssm.ogg", "sssm.reason", "sssm.timing"},
     "sssm.hearing": {"sssm.audio"},
     "sssm.resampler": {"sssm.audio"},
     "sssm.detector": {"sssm.evidence", "sssm.talk", "sssm.labels", "sssm.timing"},

@@ -19,6 +19,7 @@ from sssm.audio import (
 )
 from sssm.hearing import mono
 from sssm.mp3 import tells_its_length
+from sssm.ogg import goes_on
 
 
 def tone(seconds: float, rate: int, hz: float = 440.0) -> Samples:
@@ -240,6 +241,28 @@ def test_the_last_part_of_an_ogg_is_missed_too(tmp_path, name, kept):
             audio.check_heard()
             return
         with pytest.raises(AudioError, match="the file is cut short"):
+            audio.check_heard()
+
+
+@pytest.mark.parametrize("name", ["songs.ogg", "songs.opus"])
+@pytest.mark.parametrize("follows", [b"", b"OggS", "the next"])
+def test_an_ogg_in_which_another_recording_follows_is_told(tmp_path, name, follows):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 9)
+    subtype = "OPUS" if name.endswith("opus") else "VORBIS"
+    for file, x in ((name, noise), ("next", noise[:16_000])):
+        soundfile.write(tmp_path / file, x, 16_000, format="OGG", subtype=subtype)
+    is_whole = follows != "the next"
+    data = follows if is_whole else (tmp_path / "next").read_bytes()
+    (tmp_path / "page").write_bytes((tmp_path / name).read_bytes() + data)
+    assert goes_on(tmp_path / "page") != is_whole
+    if follows == b"OggS":  # a part of a page: the decoder's own affair
+        return
+    with AudioFile(tmp_path / "page") as audio:
+        assert sum(map(len, audio.pieces())) == len(noise)
+        if is_whole:
+            audio.check_heard()
+            return
+        with pytest.raises(AudioError, match=r"page: heard to 9\.00 s, where another recording"):
             audio.check_heard()
 
 
