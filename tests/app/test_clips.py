@@ -1,6 +1,9 @@
 """Sound kept as files: of a stream that does not end, and at full scale."""
 
+import os
+
 import numpy as np
+import pytest
 import soundfile
 
 from app.clips import AFTER_S, BEFORE_S, KEPT_S, Clips, write_new
@@ -50,3 +53,10 @@ def test_what_is_beyond_full_scale_is_at_full_scale(tmp_path):
     path = write_new(tmp_path, "loud", loud, RATE_HZ)
     found, _ = soundfile.read(path, dtype="int16")
     assert found.tolist() == [32_767, -32_768, 32_767, -32_768, 0, 1]
+
+
+def test_what_could_not_be_written_whole_is_not_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.clips._wav", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        write_new(tmp_path / "clips", "a", np.zeros(9, np.float32), 16_000)
+    assert os.listdir(tmp_path / "clips") == []

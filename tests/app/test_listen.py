@@ -1,5 +1,3 @@
-import errno
-import io
 import json
 import os
 import pty
@@ -7,9 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Self
 
 import numpy as np
@@ -17,6 +13,7 @@ import pytest
 import soundfile
 import soxr
 from forked import all_of
+from listening import Pieces, folder
 from sounds import chirps
 from typer.testing import CliRunner, Result
 from virtual_microphone import (
@@ -28,30 +25,16 @@ from virtual_microphone import (
     wait_for,
 )
 
-import app.hooks
 import app.listener
-import app.sources
 from app.cli import cli, main
-from app.clips import Clips, write_new
 from app.devices import InputDevice
-from app.display import Lines, Picture, Reading
-from app.hooks import Hook
-from app.listener import Listener
-from app.sources import NOTHING, SILENT, Piece, RecordingSource
-from sssm.detector import Detection
 from sssm.spotter import KeywordSpotter
 
-__all__ = ["virtual_microphone"]  # a fixture
+__all__ = ["folder", "virtual_microphone"]  # fixtures
+
 ROOT = Path(__file__).parents[2]
+
 DEMO = ROOT / "assets" / "demo.wav"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a recording."""
-    monkeypatch.chdir(tmp_path)
-    soundfile.write("chirps.wav", chirps(3.0, 16_000), 16_000, subtype="FLOAT")
-    return tmp_path
 
 
 def run(model: Path, *arguments: object) -> Result:
@@ -60,55 +43,6 @@ def run(model: Path, *arguments: object) -> Result:
 
 def events(lines: str) -> list[dict]:
     return [json.loads(line) for line in lines.splitlines()]
-
-
-class Pieces:
-    """A source that gives what a test made."""
-
-    name, live = "a test", True
-
-    def __init__(self, pieces: list[Piece], rate: int = 16_000, next_rate: int = 0):
-        self.sample_rate_hz, self._next_rate = rate, next_rate
-        self._pieces: Iterator[Piece] = iter(pieces)
-        self._given = 0
-
-    def start(self):
-        pass
-
-    def read(self):
-        piece = next(self._pieces, None)
-        if piece is not None and piece.fresh and self._given and self._next_rate:
-            self.sample_rate_hz = self._next_rate
-        self._given += 1
-        return piece
-
-    def close(self):
-        pass
-
-
-class Screen(Lines):
-    def __init__(self):
-        self.events: list[str] = []
-        self.notes: list[str] = []
-
-    def event(self, line):
-        self.events.append(line)
-
-    def note(self, line):
-        self.notes.append(line)
-
-
-def listener(spotter, pieces: list[Piece] | Pieces, **options) -> tuple[Listener, Screen]:
-    screen = Screen()
-    source = pieces if isinstance(pieces, Pieces) else Pieces(pieces)
-    listening = Listener(source, spotter, screen, as_json=True, **options)
-    listening.run(lambda: False, lambda: False)
-    listening.close()
-    return listening, screen
-
-
-def cut(x: np.ndarray, length: int = 160) -> list[Piece]:
-    return [Piece(x[at : at + length]) for at in range(0, len(x), length)]
 
 
 def test_a_recording_gives_what_the_stream_gives(folder, model, spotter):
@@ -185,42 +119,6 @@ def test_in_real_time_it_lasts_as_long_and_says_the_same(folder, model):
     fast = run(model, "--input", "short.wav", "--json")
     assert [e["time_s"] for e in events(slow.stdout)] == [e["time_s"] for e in events(fast.stdout)]
     assert slow.stderr.startswith("listening to short.wav at 16000 Hz")
-
-
-def test_in_real_time_a_piece_comes_when_it_is_due_and_the_end_is_not_waited_for(
-    folder, monkeypatch
-):
-    clock = SimpleNamespace(now_s=100.0)
-
-    def sleep(seconds):
-        clock.now_s += seconds
-
-    still = SimpleNamespace(monotonic=lambda: clock.now_s, sleep=sleep)
-    monkeypatch.setattr(app.sources, "time", still)
-    soundfile.write("short.wav", np.ones(4_410) / 2, 44_100)
-    source = RecordingSource("short.wav", real_time=True)
-    clock.now_s = 200.0
-    source.start()
-    came = [(len(p.samples), p.is_after, clock.now_s) for p in iter(source.read, None)]
-    source.close()
-    sound = [(length, now_s) for length, is_after, now_s in came if not is_after]
-    assert [length for length, _ in sound] == [441] * 10
-    assert [now_s for _, now_s in sound] == pytest.approx([200 + n / 100 for n in range(1, 11)])
-    assert {now_s for _, _, now_s in came[10:]} == {sound[-1][1]}
-    assert sum(length for length, _, _ in came[10:]) == round(0.75 * 44_100)
-
-
-def test_who_is_late_in_real_time_does_not_wait(folder, monkeypatch):
-    clock = SimpleNamespace(now_s=100.0, slept=[])
-    still = SimpleNamespace(monotonic=lambda: clock.now_s, sleep=clock.slept.append)
-    monkeypatch.setattr(app.sources, "time", still)
-    source = RecordingSource("chirps.wav", real_time=True)
-    source.start()
-    clock.now_s += 0.015  # what the first piece took
-    source.read()
-    source.read()
-    source.close()
-    assert clock.slept == pytest.approx([0.0, 0.005])
 
 
 def test_options_of_the_detector_are_heeded(folder, model):
@@ -326,109 +224,6 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_1(folder, model):
     assert result.stderr == "chirps.wav/in: not a directory\n"
 
 
-def test_a_full_disk_costs_a_note_and_no_detection(folder, spotter, monkeypatch):
-    def full(self, *_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Clips, "_write", full)
-    x, _ = soundfile.read("chirps.wav", dtype="float32")
-    # A command that does not fail makes nothing good.
-    options = {"clips": Clips("clips"), "hook": Hook("true", pytest.fail)}
-    listening, screen = listener(spotter, cut(x), **options)
-    assert len(screen.events) > 3
-    assert listening.failed
-    notes = [note for note in screen.notes if "not saved" in note]
-    assert notes == ["clips: a detection was not saved: no space left on device"]
-    assert listening.summary.endswith(f"; {len(screen.events)} detections not saved")
-
-
-def test_what_could_not_be_written_whole_is_not_left(folder, monkeypatch):
-    monkeypatch.setattr("app.clips._wav", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
-    with pytest.raises(OSError, match="full"):
-        write_new(folder / "clips", "a", np.zeros(9, np.float32), 16_000)
-    assert os.listdir("clips") == []
-
-
-def test_a_new_beginning_forgets_the_sound_before_but_not_the_time(spotter):
-    x = chirps(2.0, 16_000)
-    again = chirps(2.0, 44_100)
-    pieces = [*cut(x), Piece(again[:441], fresh=True), *cut(again[441:], 441)]
-    _, screen = listener(spotter, Pieces(pieces, next_rate=44_100))
-    found = [json.loads(line) for line in screen.events]
-    expected = [d.time_s for d in spotter.stream(16_000).push(x)]
-    expected += [2 + d.time_s for d in spotter.stream(44_100).push(again)]
-    assert [event["time_s"] for event in found] == pytest.approx(expected, abs=1e-5)
-
-
-def test_time_goes_on_over_every_new_beginning(spotter):
-    quiet = np.full(16_000, 0.01, np.float32)
-    listening, _ = listener(spotter, [Piece(quiet, fresh=True)] * 3)
-    assert listening.heard_s == pytest.approx(3)
-    assert listening.summary.startswith("heard 3.0 s; 0 detections; ")
-
-
-def test_what_waits_at_a_new_beginning_is_kept_with_the_sound_there_is(folder, spotter):
-    x, quiet = chirps(2.0, 16_000), np.full(4_410, 0.01, np.float32)
-    first = spotter.stream(16_000).push(x)[0]
-    x = x[: round((first.time_s + 0.02) * 16_000)]
-    again = chirps(2.0, 44_100)
-    pieces = [*cut(x), Piece(quiet, fresh=True), *cut(again, 441)]
-    listener(spotter, Pieces(pieces, next_rate=44_100), clips=Clips("clips"))
-    kept, *others = [
-        soundfile.read(path, dtype="int16") for path in sorted(Path("clips").iterdir())
-    ]
-    start = max(0, round((first.start_s - 0.7) * 16_000))
-    np.testing.assert_array_equal(kept[0], np.rint(x[start:] * 32_768))
-    assert [kept[1], *{rate for _, rate in others}] == [16_000, 44_100]
-    new = np.rint(np.concatenate([quiet, again]) * 32_768).astype(np.int16)
-    wanted = [  # its time starts at 0
-        new[max(0, round((d.start_s - 0.7) * 44_100)) : round((d.time_s + 0.3) * 44_100)]
-        for d in spotter.stream(44_100).push(np.concatenate([quiet, again]))
-    ]
-    assert {part.tobytes() for part in wanted} == {sound.tobytes() for sound, _ in others}
-
-
-def test_a_keyword_need_not_be_a_name_of_a_file(folder, spotter):
-    screen = Screen()
-    listening = Listener(Pieces([]), spotter, screen, clips=Clips("clips"))
-    listening._say(Detection("../on off_1\x1b", 0.9, 0.1, 0.5))
-    listening.close()
-    (name,) = os.listdir("clips")
-    assert name.endswith("_---on-off_1-.wav")
-    assert all(line.isprintable() for line in [*screen.events, listening.summary])
-
-
-def test_a_reading_is_of_the_sound_since_the_last(spotter):
-    readings: list[Reading] = []
-    screen = Screen()
-    screen.wants_readings, screen.show = True, readings.append
-    pieces = [Piece(np.float32([0.1, -0.5, 0.2])), Piece(np.float32([0.05])), Piece(SILENT)]
-    Listener(Pieces(pieces), spotter, screen).run(lambda: False, lambda: False)
-    assert [reading.level_db for reading in readings] == pytest.approx([-6.02, -26.02, -60], 1e-3)
-    assert {reading.heading for reading in readings} == {"a test, 16000 Hz, 0 s, 0 overflows"}
-    for reading in readings:
-        assert {word: least for word, _, least in reading.scores} == spotter.thresholds
-
-
-def test_a_reading_has_the_scores_that_detections_come_from(spotter):
-    readings: list[Reading] = []
-    screen, x, stream = Screen(), chirps(1.0, 16_000), spotter.stream(16_000)
-    screen.wants_readings, screen.show = True, readings.append
-    Listener(Pieces(cut(x)), spotter, screen).run(lambda: False, lambda: False)
-    for reading, piece in zip(readings, cut(x), strict=True):
-        stream.push(piece.samples)
-        assert [score for _, score, _ in reading.scores] == stream.smoothed.tolist()
-    assert not np.allclose(stream.smoothed, stream.scores[2:])
-
-
-def test_the_real_time_factor_is_the_share_of_time_that_was_worked(spotter, monkeypatch):
-    clock = iter(np.arange(0, 99, 0.25))
-    still = SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: float(next(clock)))
-    monkeypatch.setattr(app.listener, "time", still)
-    listening, _ = listener(spotter, [Piece(np.full(16_000, 0.01, np.float32))] * 3)
-    assert listening.summary == ("heard 3.0 s; 0 detections; 0 overflows; real-time factor 0.250")
-
-
 def test_who_hears_nothing_says_so(model, monkeypatch):
     """And listens to the microphone that was asked for."""
     asked = []
@@ -440,183 +235,6 @@ def test_who_hears_nothing_says_so(model, monkeypatch):
         assert (result.exit_code, result.stdout) == (0, "")
         assert result.stderr.splitlines()[-1] == "heard 0.0 s; 0 detections; 0 overflows"
     assert asked == [None, "USB"]
-
-
-def test_what_a_command_did_is_told_when_it_ends(spotter):
-    """Not at the next detection, which may be hours later."""
-    screen = Screen()
-    hook = Hook("false", screen.note)
-    hook.run(EVENT)
-    hook._running[0].wait()
-    Listener(Pieces([NOTHING]), spotter, screen, hook=hook).run(lambda: False, lambda: False)
-    assert ["ended with 1" in note for note in screen.notes] == [False, True]
-
-
-def test_a_clip_is_a_file_as_soon_as_it_is_heard(folder, spotter):
-    """A listener may run for days, and keeps only seconds."""
-    x = np.concatenate([chirps(1.0, 16_000), np.full(8_000, 0.01, np.float32)])
-    listening = Listener(Pieces(cut(x)), spotter, screen := Screen(), clips=Clips("clips"))
-    listening.run(lambda: False, lambda: False)
-    assert len(os.listdir("clips")) == len(screen.events) > 0
-    listening.close()
-
-
-def test_a_problem_that_stays_is_said_again_after_a_while(spotter, monkeypatch):
-    clock = SimpleNamespace(now_s=0.0)
-    still = SimpleNamespace(monotonic=lambda: clock.now_s, perf_counter=lambda: 0.0)
-    monkeypatch.setattr(app.listener, "time", still)
-
-    def pieces():
-        for clock.now_s in (5.0, 14.9, 15.0, 24.9, 25.0):
-            yield Piece(np.ones(3, np.float32), overflows=1)
-
-    _, screen = listener(spotter, Pieces(pieces()))
-    overflows = [note for note in screen.notes if "overflow" in note]
-    assert overflows == [f"{many} so far" for many in ("1 overflow", "3 overflows", "5 overflows")]
-    assert sum("clipping" in note for note in screen.notes) == 3
-
-
-def test_problems_are_counted_and_not_said_all_the_time(spotter):
-    quiet = np.full(160, 0.01, np.float32)
-    pieces = [Piece(quiet, overflows=2, lost_s=0.25), Piece(quiet, notes=("a note",))] * 4
-    listening, screen = listener(spotter, pieces)
-    overflows = [note for note in screen.notes if "overflow" in note]
-    assert overflows == ["2 overflows so far, 0.25 s of sound lost"]
-    assert screen.notes.count("a note") == 4
-    assert "8 overflows" in listening.summary
-    assert "1.0 s of sound lost" in listening.summary
-
-
-def test_only_zeros_are_said_once_a_time(spotter):
-    zeros, noise = np.zeros(16_000, np.float32), chirps(0.1, 16_000)
-    pieces = [Piece(x) for x in [zeros] * 6 + [noise] + [zeros] * 3 + [noise] + [zeros] * 5]
-    _, screen = listener(spotter, pieces)
-    assert screen.notes[1:] == ["a test gives only zeros: muted?"] * 2
-
-
-def test_zeros_before_a_new_beginning_are_over(spotter):
-    zeros = np.zeros(16_000, np.float32)
-    pieces = [Piece(zeros, fresh=n == 2) for n in range(5)]
-    _, screen = listener(spotter, pieces)
-    assert screen.notes[1:] == []
-
-
-def test_a_click_and_a_recording_that_clips_are_only_counted(spotter):
-    for clipped, live in ((2, True), (9, False)):
-        source = Pieces([Piece(np.float32([0.1] * 99 + [1.0] * clipped))])
-        source.live = live
-        listening, screen = listener(spotter, source)
-        assert not any("clipping" in note for note in screen.notes)
-        assert f"; {clipped} clipped samples" in listening.summary
-
-
-def test_clipping_is_said(spotter):
-    loud = np.sign(np.cos(np.arange(1_600) / 9)).astype(np.float32)
-    listening, screen = listener(spotter, cut(np.tile(loud, 4)))
-    assert screen.notes[1:] == ["clipping: a test is too loud; lower its level"]
-    assert "6,400 clipped samples" in listening.summary
-
-
-def test_two_channels_are_averaged(spotter):
-    x = chirps(2.0, 16_000)
-    both = np.stack([1.5 * x, 0.5 * x], axis=1)
-    _, screen = listener(spotter, [Piece(both[at : at + 160]) for at in range(0, len(x), 160)])
-    assert len(screen.events) == len(spotter.stream(16_000).push(x))
-
-
-EVENT = {"keyword": "yes", "score": 0.9, "start_s": 0.5, "time_s": 1.25, "at": "now"}
-
-
-def test_a_command_gets_the_event_and_its_output_is_not_ours(folder, capfd):
-    program = (
-        "import os, sys; print('heard', os.environ['SSSM_KEYWORD'], os.environ['SSSM_TIME_S'], "
-        "os.environ['SSSM_SCORE'], os.environ['SSSM_START_S'], os.environ['SSSM_AT']); "
-        "open('event', 'w').write(sys.stdin.read())"
-    )
-    notes: list[str] = []
-    hook = Hook(f'{sys.executable} -c "{program}"', notes.append)
-    hook.run(EVENT)
-    hook.close()
-    assert (notes, hook.failures) == ([], 0)
-    assert json.loads(Path("event").read_text()) == EVENT
-    assert capfd.readouterr().out == ""
-
-
-def test_a_command_has_a_session_of_its_own_and_our_standard_error(folder, monkeypatch, capfd):
-    monkeypatch.setenv("ROOM", "kitchen")
-    program = "import os; print(os.getsid(0) == os.getpid(), os.environ['ROOM'])"
-    hook = Hook(f'{sys.executable} -c "{program}"', pytest.fail)
-    hook.run(EVENT)
-    hook.close()
-    assert capfd.readouterr() == ("", "True kitchen\n")
-
-
-def test_a_command_need_not_read(monkeypatch):
-    ours, theirs = os.pipe()
-    os.close(ours)
-    process = SimpleNamespace(stdin=os.fdopen(theirs, "wb"), poll=lambda: 0, returncode=0)
-    monkeypatch.setattr(app.hooks.subprocess, "Popen", lambda *_, **__: process)
-    hook = Hook("true", pytest.fail)
-    hook.run(EVENT)
-    hook.close()
-    assert hook.failures == 0
-
-
-def test_commands_that_have_ended_make_room(monkeypatch):
-    monkeypatch.setattr(app.hooks, "MOST_AT_ONCE", 1)
-    hook = Hook("true", pytest.fail)
-    for _ in range(2):
-        hook.run(EVENT)
-        hook._running[0].wait()
-    hook.close()
-    assert hook.failures == 0
-
-
-def test_no_shell_reads_the_command(folder):
-    hook = Hook("touch '$HOME' ; touch b", lambda _: None)
-    hook.run(EVENT)
-    hook.close()
-    assert {"$HOME", ";", "b"} <= set(os.listdir())
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ("./gone", "cannot be started: no such file or directory"),
-        ("false", "ended with 1"),
-        ("sh -c 'kill -9 $$'", "was ended by signal 9"),
-    ],
-)
-def test_a_command_that_fails_is_said_once(folder, command, said):
-    notes: list[str] = []
-    Path("gone").touch(0o755)
-    hook = Hook(command, notes.append)
-    Path("gone").unlink()
-    for _ in range(3):
-        hook.run(EVENT)
-    hook.close()
-    assert hook.failures == 3
-    (note,) = notes
-    assert said in note
-
-
-def test_commands_that_never_end_are_few_and_are_left_alone(folder, monkeypatch):
-    monkeypatch.setattr(app.hooks, "MOST_AT_ONCE", 2)
-    monkeypatch.setattr(app.hooks, "PATIENCE_S", 0.05)
-    notes: list[str] = []
-    hook = Hook(f"{sys.executable} -c 'import time; time.sleep(600)'", notes.append)
-    start_s = time.monotonic()
-    for _ in range(3):
-        hook.run(EVENT)
-    processes = [process.pid for process in hook._running]
-    hook.close()
-    try:
-        assert time.monotonic() - start_s < LIMIT_S
-        assert [("2 still run" in note) for note in notes] == [True, True]
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
 
 
 def test_a_failed_command_is_exit_code_1(folder, model):
@@ -727,46 +345,6 @@ def test_a_closed_pipe_ends_in_silence_with_0(folder, model):
         assert len(command.errors.splitlines()) == 1  # that it listens
 
 
-class FullScreen(Screen):
-    """Whose standard output takes nothing."""
-
-    def __init__(self, error: int):
-        super().__init__()
-        self._error = error
-
-    def event(self, line):
-        raise OSError(self._error, os.strerror(self._error))
-
-
-def test_where_standard_output_is_full_clips_and_commands_go_on(folder, spotter, monkeypatch):
-    forgotten = []
-    monkeypatch.setattr(app.listener, "forget_output", lambda: forgotten.append(True))
-    screen = FullScreen(errno.ENOSPC)
-    clips, hook = Clips("kept"), Hook("touch ran", screen.note, screen.relay)
-    source = Pieces(cut(chirps(2.0, 16_000)))
-    listening = Listener(source, spotter, screen, clips=clips, hook=hook)
-    listening.run(lambda: False, lambda: False)
-    listening.close()
-    assert len(os.listdir("kept")) > 0
-    assert os.path.exists("ran")
-    assert listening.failed
-    note = "standard output: no space left on device; the listening goes on"
-    assert set(screen.notes[1:]) == {note}
-    assert forgotten
-
-
-@pytest.mark.parametrize(("error", "keeps"), [(errno.ENOSPC, False), (errno.EPIPE, True)])
-def test_where_nobody_takes_what_is_heard_it_ends(folder, spotter, error, keeps):
-    """Of what else is done, nothing is lost to a reader who leaves."""
-    clips = Clips("kept") if keeps else None
-    listening = Listener(Pieces(cut(chirps(2.0, 16_000))), spotter, FullScreen(error), clips=clips)
-    with pytest.raises(OSError, match=os.strerror(error)):
-        listening.run(lambda: False, lambda: False)
-    listening.close()
-    if keeps:
-        assert len(os.listdir("kept")) == 1
-
-
 def test_a_terminal_shows_level_scores_and_thresholds(folder, model, monkeypatch):
     """Standard error is a terminal: the picture is there, the events are elsewhere."""
     monkeypatch.setenv("TERM", "xterm")
@@ -780,30 +358,6 @@ def test_a_terminal_shows_level_scores_and_thresholds(folder, model, monkeypatch
         assert command.events
     for part in ["level", "yes", "no", "┃", "━", " dB", "heard 3.0 s", "listening to chirps.wav"]:
         assert part in shown
-
-
-def test_a_dumb_terminal_gets_lines(monkeypatch):
-    from rich.console import Console
-
-    from app import display
-
-    for dumb, kind in [(True, Lines), (False, Picture)]:
-        console = Console(force_terminal=True, _environ={"TERM": "dumb" if dumb else "xterm"})
-        monkeypatch.setattr(display, "Console", lambda console=console, **_: console)
-        assert type(display.display(as_json=False)) is kind
-
-
-@pytest.mark.parametrize("columns", [200, 40, 24, 9])
-def test_the_picture_fits_the_terminal(columns):
-    from rich.console import Console
-
-    console = Console(file=io.StringIO(), force_terminal=True, width=columns, height=40)
-    scores = [("yes", 0.9, 0.7), ("a long keyword", 0.2, 0.5)]
-    with Picture(console) as picture:
-        picture.show(Reading("a microphone with a long name, 48000 Hz, 12 s", -20.0, scores))
-        lines = console.render_lines(picture._live.renderable, pad=False)
-    assert len(lines) == 4
-    assert ("┃" in "".join(segment.text for segment in lines[3])) == (columns >= 24)
 
 
 # And with a microphone.

@@ -1,18 +1,14 @@
 import csv
-import errno
 import json
 import os
 import pty
 import re
-import resource
 import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import BrokenExecutor
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -21,20 +17,19 @@ import soundfile
 from forked import all_of, exit_code, start
 from sounds import chirps
 from typer.testing import CliRunner, Result
+from written_events import KEYS, read
 
 import app.pool
 import app.scan
 from app.cli import cli
-from app.event_file import Event, EventFile
 from app.events import Heard, events
-from app.pool import InOrder, arrivals
 from app.scan import _first_ctrl_c_waits
 from sssm import KeywordSpotter
 from sssm.audio import AudioError
 from sssm.thresholds import write_thresholds
 
 ROOT = Path(__file__).parents[2]
-KEYS = ["path", "keyword", "start_s", "time_s", "score"]
+
 SILENT = ["--threshold", "1"]
 
 
@@ -56,20 +51,6 @@ def scan(model: Path, *arguments: object) -> Result:
 
 def rows(result: Result) -> list[dict]:
     return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def read(path: str) -> list[dict]:
-    """Events of a file in any of the formats."""
-    text, suffix = Path(path).read_text(encoding="utf-8"), Path(path).suffix.lower()
-    if suffix == ".json":
-        return json.loads(text)
-    if suffix == ".jsonl":
-        return [json.loads(line) for line in text.splitlines()]
-    table = list(csv.DictReader(text.splitlines()))
-    return [
-        {name: value if name in KEYS[:2] else float(value) for name, value in row.items()}
-        for row in table
-    ]
 
 
 def test_the_events_are_those_of_a_live_stream(folder, model, spotter):
@@ -234,32 +215,6 @@ def test_on_a_screen_rows_stand_above_the_bar(folder, model):
     assert not any("%" in line for line in found)
 
 
-def test_two_that_write_one_file_would_lose_both(tmp_path):
-    path = tmp_path / "out.csv"
-    path.write_text("of yesterday\n" * 99)
-    file = EventFile(str(path))
-    file.start()
-    with pytest.raises(OSError, match="Another program writes to it"):
-        EventFile(str(path))
-    file.write(Event("a.wav", "yes", 0.1, 0.2, 0.9))
-    file.close()
-    assert path.read_text().splitlines()[1:] == ["a.wav,yes,0.1,0.2,0.9"]
-    EventFile(str(path)).close()
-
-
-def test_a_system_of_files_without_locks_takes_events_too(tmp_path, monkeypatch):
-    def none(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("app.event_file.fcntl.flock", none)
-    path = tmp_path / "out.csv"
-    path.write_text("of yesterday\n" * 99)
-    file = EventFile(str(path))
-    file.start()
-    file.close()
-    assert path.read_text() == ",".join(KEYS) + "\n"
-
-
 def test_json_on_a_narrow_screen_is_one_object_a_line(folder, model):
     screen, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -284,17 +239,6 @@ def test_a_wav_that_never_knew_its_length_is_whole(folder, model, promised):
     result = scan(model, "stream.wav", "--json")
     assert result.exit_code == 0
     assert [row["time_s"] for row in rows(result)] == [row["time_s"] for row in before]
-
-
-def test_a_name_with_a_carriage_return_alone_is_one_field(tmp_path):
-    path = str(tmp_path / "events.csv")
-    file = EventFile(path)
-    file.start()
-    file.write(Event("in/Icon\r.wav", "yes", 0.5, 1.0, 0.9))
-    file.close()
-    with open(path, encoding="utf-8", newline="") as written:
-        assert [row["path"] for row in csv.DictReader(written)] == ["in/Icon\r.wav"]
-    assert Path(path).read_bytes().count(b"\r") == 1
 
 
 def test_samples_that_are_no_numbers_are_said(folder, model):
@@ -376,69 +320,6 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(folder, model, name):
     line, _ = result.stderr.splitlines()
     assert line == f"--out {name}: no space left on device; it ends here, the scan goes on"
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
-
-
-@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
-def test_a_disk_that_fills_up_keeps_the_events_before(tmp_path, name):
-    """Also when the system takes the beginning of a row."""
-    path = str(tmp_path / name)
-    file = EventFile(path)
-    event = Event("ä.wav", "yes", 1.0, 1.5, 0.75)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    written = 0
-    resource.setrlimit(resource.RLIMIT_FSIZE, (444, before[1]))
-    try:
-        file.start()
-        with pytest.raises(OSError, match=r"(?i)file"):  # noqa: PT012
-            while True:
-                file.write(event)
-                written += 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    file.close()
-    assert written > 3
-    assert read(path) == [event._asdict()] * written
-
-
-def test_a_disk_that_is_full_at_once_leaves_an_empty_file(tmp_path):
-    file = EventFile(str(tmp_path / "events.json"))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"(?i)file"):
-            file.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    file.close()
-    assert (tmp_path / "events.json").read_bytes() == b""
-
-
-@pytest.mark.parametrize("name", ["pipe.csv", "pipe.jsonl"])
-def test_events_go_into_a_pipe(tmp_path, name):
-    path, event = tmp_path / name, Event("a.wav", "yes", 1.0, 1.5, 0.75)
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    file = EventFile(str(path))
-    file.start()
-    file.write(event)
-    file.close()
-    came = os.read(reader, 999)
-    os.close(reader)
-    path.unlink()
-    path.write_bytes(came)
-    assert read(str(path)) == [event._asdict()]
-
-
-@pytest.mark.parametrize("name", ["events.csv", "events.json", "events.jsonl"])
-def test_the_file_is_whole_after_every_event(tmp_path, name):
-    path = str(tmp_path / name)
-    file = EventFile(path)
-    file.start()
-    assert read(path) == []
-    for number in range(3):
-        file.write(Event("a", "yes", 1.0, float(number), 0.5))
-        assert [row["time_s"] for row in read(path)] == list(range(number + 1))
-    file.close()
 
 
 def test_progress_and_detections_of_one_file(folder, spotter):
@@ -536,55 +417,7 @@ def test_a_process_that_died_is_a_failure(folder, model, monkeypatch):
     assert said == "a process that heard files has died: out of memory?"
 
 
-def test_a_message_waits_until_the_items_before_have_ended():
-    order = InOrder()
-    assert order.put(1, "b1") == []
-    assert order.put(0, "a1") == ["a1"]
-    assert order.put(2, None) == []
-    assert order.put(3, "d1") == []
-    assert order.put(1, None) == []
-    assert order.put(0, None) == ["b1", "d1"]
-    assert order.put(3, "d2") == ["d2"]
-    assert order.put(5, "f1") == order.put(4, "e1") == []
-    assert order.rest() == ["e1", "f1"]
-    assert order.rest() == []
-
-
 # From here on processes of their own.
-
-
-@pytest.mark.parametrize(
-    ("work", "items", "error"), [(os._exit, [9, 9, 9], BrokenExecutor), (int, "123", TypeError)]
-)
-def test_a_process_that_dies_or_raises_is_no_silence(work, items, error):
-    """Work that needs no import: an end with 9, and a number, in which there is no message."""
-    with pytest.raises(error):
-        list(arrivals(work, items, 2))
-
-
-def test_ctrl_c_while_processes_start_is_heard_once_they_have(monkeypatch):
-    """And by none of them: they are terminated."""
-    start, started = SpawnProcess.start, []
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-
-    def interrupted(process):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        start(process)
-        started.append(process)
-
-    monkeypatch.setattr(SpawnProcess, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        list(arrivals(list, ["ab", "c"], 2))
-    assert [process.exitcode for process in started] == [-signal.SIGTERM] * 2
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
-
-
-def test_a_connection_may_be_of_any_class(monkeypatch):
-    """Windows has one of its own."""
-    monkeypatch.setattr(app.pool, "Connection", type("Other", (), {}))
-    assert sorted(arrivals(list, ["ab", "c"], 2), key=str) == [
-        (0, "a"), (0, "b"), (0, None), (1, "c"), (1, None),
-    ]  # fmt: skip
 
 
 def test_the_same_whatever_jobs_is(folder, model, spotter):

@@ -1,103 +1,121 @@
-"""Sessions of which all is known: what is drawn, where it stands, and in what."""
-
-from collections import Counter
+"""Streams whose words are known, and streams without any."""
 
 import numpy as np
 import pytest
+from heard_streams import corpus, heard, model
 
-from training import stream_trials as under_test
 from training.corpus import SAMPLE_RATE_HZ, Entry, Spoken
-from training.stream_trials import KeywordSessions, NegativeSessions, noise_of
+from training.speech_commands import CORE_WORDS
+from training.stream_trials import (
+    KeywordSessions,
+    NegativeSessions,
+    Said,
+    noise_of,
+    read_transcripts,
+)
+
+__all__ = ["corpus", "heard", "model"]  # fixtures
 
 SECOND = SAMPLE_RATE_HZ
 
 
-def entry(path: str, source: str, word: str = "", speaker: str = "") -> Entry:
-    return Entry(path, source, "validation", word, speaker)
+def test_keywords_come_equally_often_where_they_are_said(corpus):
+    sessions = KeywordSessions(corpus, CORE_WORDS, "validation", minutes=2, snr_db=None, seed=0)
+    words = []
+    for n in range(len(sessions)):
+        session = sessions[n]
+        words += [w.word for w in session.said]
+        loud = np.abs(session.samples.astype(float))
+        for w, after in zip(session.said, session.said[1:], strict=False):
+            assert 0.1 * SECOND - 1 <= after.start - w.end <= 3 * SECOND
+            assert loud[w.start : w.end].mean() > 100
+        assert len(session.samples) - session.said[-1].end == SECOND
+    counts = [words.count(word) for word in CORE_WORDS]
+    assert len(set(counts)) == 1
+    assert {"cat", "tree"} < set(words)
 
 
-def clip(seed: int) -> np.ndarray:
-    """A word of 0.4 s, 40 dB above what stands 0.3 s before and after it."""
-    x = 20 * np.sign(np.random.default_rng(seed).standard_normal(SECOND))
-    x[int(0.3 * SECOND) : int(0.7 * SECOND)] = 2_000
-    return x
+def test_sessions_are_a_function_of_the_seed(corpus):
+    def make(seed):
+        return KeywordSessions(corpus, ("yes",), "validation", minutes=1, snr_db=10, seed=seed)[0]
+
+    assert np.array_equal(make(1).samples, make(1).samples)
+    assert make(1).said == make(1).said != make(2).said
 
 
-@pytest.fixture
-def sessions_of(corpus_of):
-    """Sessions of `go`, `no` and another word, each recorded so often."""
+def test_noise_is_at_the_ratio_that_was_asked_for(corpus):
+    def power(snr_db):
+        session = KeywordSessions(
+            corpus, ("yes", "no"), "validation", minutes=1, snr_db=snr_db, seed=3
+        )[0]
+        x = session.samples.astype(float) / 32_768
+        gap = np.ones(len(x), bool)
+        words = []
+        for w in session.said:
+            gap[max(0, w.start - SECOND) : w.end + SECOND] = False
+            words.append(np.mean(x[w.start : w.end] ** 2))
+        return np.mean(words), np.mean(x[gap] ** 2)
 
-    def make(clips, minutes, seed=0):
-        names = [(f"{word} {n}", word, n) for word in ("go", "no", "cat") for n in range(clips)]
-        corpus = corpus_of(*((entry(path, "commands", word), clip(n)) for path, word, n in names))
-        keywords = ("go", "no")
-        return KeywordSessions(
-            corpus, keywords, "validation", minutes=minutes, snr_db=None, seed=seed
-        )
-
-    return make
-
-
-def test_sessions_share_all_clips_in_mixed_order(sessions_of):
-    sessions = sessions_of(clips=40, minutes=6)
-    said = [[w.word for w in sessions[n].said] for n in range(len(sessions))]
-    assert len(said) > 1
-    assert said[0] != said[1]
-    assert len(set(said[0][:10])) > 1
-    words = [word for of in said for word in of]
-    assert len(words) == len(sessions._clips)
-    assert Counter(words)["cat"] / len(words) == pytest.approx(0.25, abs=0.03)
+    clean, nothing = power(None)
+    _, noise = power(10)
+    assert nothing < 1e-3 * clean
+    assert 10 * np.log10(clean / noise) == pytest.approx(10, abs=0.7)
 
 
-def test_of_many_clips_the_seed_says_which_are_heard(sessions_of):
-    heard = [set(sessions_of(clips=40, minutes=1, seed=seed)._clips.tolist()) for seed in (0, 1)]
-    assert heard[0] != heard[1]
+def test_noise_of_validation_was_never_trained_on(corpus):
+    held_out, trained = noise_of(corpus, "validation"), noise_of(corpus, "calibration")
+    assert [len(x) / SECOND for x in held_out] == pytest.approx([2, 1.2, 1.2])
+    assert [len(x) / SECOND for x in trained] == pytest.approx([2, 4.8, 4.8])
 
 
-def test_what_stands_around_a_word_fades_between_it_and_the_next(sessions_of, monkeypatch):
-    monkeypatch.setattr(under_test, "GAP_S", (0.1, 0.1))  # less than stands around a word
-    session = sessions_of(clips=3, minutes=1)[0]
-    x = np.abs(session.samples.astype(float))
-    for word, after in zip(session.said, session.said[1:], strict=False):
-        middle, loud = (word.end + after.start) // 2, x[word.start + 500 : word.end - 500].mean()
-        assert x[middle - 10 : middle + 10].max() < 0.002 * loud
+def test_a_keyword_without_recordings_is_told(corpus):
+    with pytest.raises(ValueError, match="no recording of 'jarvis' in split validation"):
+        KeywordSessions(corpus, ("jarvis",), "validation", minutes=1, snr_db=None, seed=0)
 
 
-def test_a_loud_word_does_not_wrap_around(sessions_of, monkeypatch):
-    monkeypatch.setattr(under_test, "LEVEL_DB", (6.0, 6.0))
-    session = sessions_of(clips=3, minutes=1)[0]
-    for word in session.said:
-        assert session.samples[word.start + 500 : word.end - 500].min() == 32_767
+def test_sentences_of_a_reader_are_one_session(corpus, commands_root):
+    transcripts = read_transcripts(commands_root)
+    sessions = NegativeSessions(corpus, transcripts, CORE_WORDS, "validation", seed=0)
+    reader, noise = (sessions[n] for n in range(len(sessions)))
+    assert (reader.name, noise.name) == ("9", "noise")
+    (utterance,) = reader.utterances
+    assert utterance.words == {"one", "no", "three", "know", "five"}
+    assert utterance.timed
+    assert 0.1 * SECOND - 1 <= utterance.start <= 0.5 * SECOND
+    assert reader.said[0] == Said("one", utterance.start + 3_200, utterance.start + 11_200)
+    assert not noise.said
 
 
-def test_every_noise_is_heard(corpus_of):
-    noises = [(entry(f"{value}", "noise"), np.full(20 * SECOND, value)) for value in (100, -100)]
-    corpus = corpus_of((entry("go", "commands", "go"), clip(0)), *noises)
-    session = KeywordSessions(corpus, ("go",), "validation", minutes=2, snr_db=0, seed=0)[0]
-    gaps = [
-        session.samples[word.end + SECOND // 2 : after.start - SECOND // 2]
-        for word, after in zip(session.said, session.said[1:], strict=False)
-    ]
-    assert np.concatenate(gaps).max() > 0 > np.concatenate(gaps).min()
+def test_wake_words_of_a_split_are_negatives(corpus_of):
+    x = np.ones(SECOND)
+    corpus = corpus_of(
+        (Entry("a", "speech", "calibration", "", "reader"), x),
+        (Entry("b", "phrases", "calibration", "view glass", "one"), x),
+        (Entry("c", "phrases", "calibration", "go home", "two"), x),
+        words={"a": [Spoken("hello", 10, 20)]},
+    )
+    sessions = NegativeSessions(corpus, {}, ("go",), "calibration", seed=0)
+    names = {sessions[n].name: sessions[n] for n in range(len(sessions))}
+    assert set(names) == {"reader", "phrases"}
+    assert [u.words for u in names["phrases"].utterances] == [{"view", "glass"}]
+    with pytest.raises(ValueError, match="no sentence and no noise"):
+        NegativeSessions(corpus_of((Entry("a", "speech", "x", "", ""), x)), {}, (), "y", seed=0)
 
 
-def test_an_empty_background_is_no_noise(corpus_of):
-    empty = Entry("hum", "background", "training", "", "")
-    corpus = corpus_of((empty, np.zeros(0)), (entry("rain", "noise"), np.ones(SECOND)))
-    assert [len(x) for x in noise_of(corpus, "validation")] == [SECOND]
+def test_thresholds_hear_what_training_heard_and_validation_does_not(corpus_of):
+    splits = ("training", "calibration", "validation")
+    corpus = corpus_of(*((Entry(s, "speech", s, "", s), np.ones(SECOND)) for s in splits))
+    readers = {}
+    for split in ("calibration", "validation"):
+        sessions = NegativeSessions(corpus, {}, ("go",), split, seed=0)
+        readers[split] = {sessions[n].name for n in range(len(sessions))}
+    assert readers == {"calibration": {"training", "calibration"}, "validation": {"validation"}}
 
 
-def test_only_words_with_times_are_timed(corpus_of):
-    rows = [(entry(path, "speech", speaker="reader"), np.ones(SECOND)) for path in "ab"]
-    corpus = corpus_of(*rows, words={"a": [Spoken("hi", 10, 20)]})
-    session = NegativeSessions(corpus, {"b": ["stop"]}, (), "validation", seed=0)[0]
-    assert [utterance.timed for utterance in session.utterances] == [True, False]
-
-
-def test_readers_with_most_to_say_come_first(corpus_of):
-    rows = [
-        (entry(name, "speech", speaker=name), np.ones(seconds * SECOND))
-        for name, seconds in (("a", 1), ("b", 3), ("c", 2))
-    ]
-    sessions = NegativeSessions(corpus_of(*rows), {}, (), "validation", seed=0)
-    assert [sessions[n].name for n in range(3)] == ["b", "c", "a"]
+def test_a_broken_table_of_sentences_is_told(tmp_path):
+    assert read_transcripts(tmp_path) == {}
+    path = tmp_path / "speech" / "transcripts.csv"
+    path.parent.mkdir()
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"transcripts\.csv: row 1 has no 'path'"):
+        read_transcripts(tmp_path)

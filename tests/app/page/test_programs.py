@@ -18,7 +18,7 @@ from app.page.server import bind
 from sssm.classifier import Classifier
 from sssm.spotter import KeywordSpotter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Of the client's own threads, which end with the process.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

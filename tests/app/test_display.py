@@ -1,0 +1,31 @@
+"""What a terminal shows while it listens."""
+
+import io
+
+import pytest
+
+from app.display import Lines, Picture, Reading
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    from rich.console import Console
+
+    from app import display
+
+    for dumb, kind in [(True, Lines), (False, Picture)]:
+        console = Console(force_terminal=True, _environ={"TERM": "dumb" if dumb else "xterm"})
+        monkeypatch.setattr(display, "Console", lambda console=console, **_: console)
+        assert type(display.display(as_json=False)) is kind
+
+
+@pytest.mark.parametrize("columns", [200, 40, 24, 9])
+def test_the_picture_fits_the_terminal(columns):
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=columns, height=40)
+    scores = [("yes", 0.9, 0.7), ("a long keyword", 0.2, 0.5)]
+    with Picture(console) as picture:
+        picture.show(Reading("a microphone with a long name, 48000 Hz, 12 s", -20.0, scores))
+        lines = console.render_lines(picture._live.renderable, pad=False)
+    assert len(lines) == 4
+    assert ("┃" in "".join(segment.text for segment in lines[3])) == (columns >= 24)
