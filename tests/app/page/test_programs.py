@@ -74,7 +74,7 @@ def test_scan(client):
         (
             __file__,
             "s4",
-            "test_page_programs.py: not audio that can be read: format not recognised",
+            "test_programs.py: not audio that can be read: format not recognised",
         ),
         (clip_path("left"), "/etc/passwd", "no model '/etc/passwd' here (models: s4"),
         (None, "s4", "no file"),
