@@ -3,6 +3,7 @@
 WAV, AU and OGG can be read so; other formats need a file, because their readers go back in it.
 """
 
+import os
 import queue
 import sys
 import threading
@@ -18,6 +19,7 @@ from sssm.audio import READABLE_RATES_HZ, UNKNOWN_BYTES, AudioError, Samples, de
 NAME = "standard input"
 PIPED = ("AIFF", "AU", "NIST", "OGG", "W64", "WAV", "WAVEX")  # more opens, and is heard wrong
 NEEDS_A_FILE = "is heard from a file alone; `ffmpeg -i - -f wav - |` makes of it what can be piped"
+ANOTHER_FOLLOWS = "another recording follows in the OGG; `ffmpeg -i - -f wav - |` makes one of them"
 PIECES_AHEAD = 100  # a second: a program that writes faster than we hear waits
 BYTES = {
     "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8,
@@ -112,6 +114,9 @@ class PipedSource:
                         endian=file.endian, samplerate=file.samplerate, channels=file.channels,
                     ) as rest:  # fmt: skip
                         self._put_all(rest)
+                if file.format == "OGG" and os.read(sys.stdin.fileno(), 1):
+                    self._came.put(AudioError(NAME, ANOTHER_FOLLOWS))
+                    return
                 self._came.put(np.zeros((0, file.channels), np.float32))
         except (soundfile.SoundFileError, TypeError, OSError) as error:
             reason = f"not audio that can be read: {decoder_reason(error)}"

@@ -89,6 +89,13 @@ def test_it_is_what_the_stream_gives(kind):
     assert notes[0] == "listening to standard input at 16000 Hz; Ctrl-C ends it"
 
 
+def test_an_ogg_in_which_another_recording_follows_is_told():
+    x, rate = soundfile.read(DEMO, dtype="int16")
+    code, events, notes = heard(2 * as_file(x, rate, "OGG"))
+    assert (code, [event["keyword"] for event in events]) == (1, ["yes"])
+    assert notes[-2].startswith("standard input: another recording follows in the OGG; ")
+
+
 def test_a_header_of_no_length_is_one_that_does_not_know_it():
     x, rate = soundfile.read(DEMO, dtype="int16")
     _, expected, _ = heard(as_file(x, rate, "WAV"))
