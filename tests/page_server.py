@@ -1,5 +1,6 @@
 """The page in this process, so that a test can look behind it; and a browser with a microphone."""
 
+import asyncio
 import gc
 import threading
 import time
@@ -56,6 +57,7 @@ def gradios_leaks() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+        asyncio.set_event_loop(None)  # of this thread, which would keep one of them until then
         gc.collect()
 
 
