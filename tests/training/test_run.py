@@ -88,6 +88,14 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path, kept):
         folder.load()
 
 
+@pytest.mark.parametrize("written", [b"hello", b"\x80\x02."])
+def test_what_is_no_checkpoint_is_refused(tmp_path, written):
+    folder = RunFolder(tmp_path)
+    folder.checkpoint.write_bytes(written)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read"):
+        folder.load()
+
+
 def test_a_checkpoint_runs_no_code(tmp_path):
     folder = RunFolder(tmp_path)
     folder.save({"step": print})
