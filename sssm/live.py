@@ -169,7 +169,7 @@ def detector_of(card: Card, name: object) -> Detector:
     """
     try:
         return Detector(labels=card.labels, thresholds=card.thresholds, **card.detector)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{name}: its detector is damaged ({error})") from None
 
 

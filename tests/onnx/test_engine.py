@@ -311,6 +311,7 @@ def test_metadata_that_is_wrong_is_one_line(files, tmp_path):
         ("sample_rate_hz", "null", "damaged"),
         ("modes", "[]", "damaged"),
         ("detector", '{"release": 7}', "its detector is damaged"),
+        ("thresholds", "[]", "its detector is damaged"),
     ):
         with pytest.raises(ModelFileError, match=message):
             KeywordSpotter.load(changed(key, value))
