@@ -20,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from sssm.mp3 import WholeMp3, tells_its_length
-from sssm.ogg import goes_on
+from sssm.ogg import goes_on, is_damaged
 from sssm.reason import reason_of
 from sssm.timing import heard_rate
 
@@ -118,14 +118,16 @@ class AudioFile:
         """Call at the end of `pieces`.
 
         Raises:
-            AudioError: the file is cut short, an MP3 is damaged (its decoder takes that for the
-                end), or an Ogg file holds several recordings, of which the first was heard.
+            AudioError: the file is cut short, an MP3 or Ogg file is damaged (its decoder says
+                nothing), or an Ogg file holds several recordings, of which the first was heard.
         """
         if self._file.format == "OGG" and goes_on(self.path):
             reason = f"heard to {self.heard_s:.2f} s, where another recording begins in the file"
             raise AudioError(self.path, f"{reason}; `ffmpeg -i` makes one of them")
         if _is_cut_short(self._file.extra_info):
             raise self._damaged("the file is cut short")
+        if self._file.format == "OGG" and is_damaged(self.path):
+            raise AudioError(self.path, "damaged: a part of it was not heard")
         if isinstance(self._file, WholeMp3):
             if not self._file.is_read:
                 raise self._damaged("what follows is no MP3")

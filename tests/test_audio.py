@@ -244,6 +244,21 @@ def test_the_last_part_of_an_ogg_is_missed_too(tmp_path, name, kept):
             audio.check_heard()
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.8])
+def test_damage_inside_of_an_ogg_is_told(tmp_path, subtype, share):
+    """Its decoder leaves out the page, and goes on with the next."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000 * 9)
+    soundfile.write(tmp_path / "hit.ogg", noise, 16_000, format="OGG", subtype=subtype)
+    data = bytearray((tmp_path / "hit.ogg").read_bytes())
+    data[round(len(data) * share)] ^= 1
+    (tmp_path / "hit.ogg").write_bytes(data)
+    with AudioFile(tmp_path / "hit.ogg") as audio:
+        assert sum(map(len, audio.pieces())) > 0
+        with pytest.raises(AudioError, match=r"hit\.ogg: damaged: a part of it was not heard$"):
+            audio.check_heard()
+
+
 @pytest.mark.parametrize("name", ["songs.ogg", "songs.opus"])
 @pytest.mark.parametrize("follows", [b"", b"OggS", "the next"])
 def test_an_ogg_in_which_another_recording_follows_is_told(tmp_path, name, follows):
