@@ -67,8 +67,8 @@ def _state_update_backward_kernel(
     if SKIP:
         D = tl.load(D_ptr + d, mask=real, other=0).to(STATE)
     for row in range(batch):
-        line, place = row * channels + d, d.to(tl.int64)[:, None] * N + row * (channels * N)
-        place += n[None, :]
+        line = row * channels + d
+        place = line.to(tl.int64)[:, None] * N + n[None, :]
         x = tl.load(x_ptr + line, mask=real, other=0).to(STATE)
         dt = tl.load(dt_ptr + line, mask=real, other=0).to(STATE)
         dy = tl.load(dy_ptr + line, mask=real, other=0).to(STATE)
