@@ -25,6 +25,7 @@ from sssm.thresholds import read_thresholds
 from sssm.weights import ModelCard, fingerprint, load_model, save_model
 from training.console import failures_told
 from training.evaluate import Measured, measure
+from training.sound_alikes import read_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -54,7 +55,7 @@ def publish(
     with failures_told():
         if not out.parent.is_dir():  # better now than after minutes of work
             raise ValueError(f"{out.parent} is no folder")
-        text = about.read_text(encoding="utf-8").strip()
+        text = read_text(about).strip()
         network, card = load_model(model)
         name = fingerprint(model)
         if thresholds is not None:

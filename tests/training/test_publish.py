@@ -104,6 +104,10 @@ def test_what_is_missing_is_one_line(tmp_path, commands_root):
     absent = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
     assert absent.exit_code == 1
     assert len(absent.output.strip().splitlines()) == 1
+    (tmp_path / "about.md").write_bytes(b"\xff")
+    unread = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
+    assert unread.exit_code == 1
+    assert unread.output == f"{tmp_path / 'about.md'}: not a text in UTF-8\n"
     (tmp_path / "about.md").write_text("x")
     model.write_bytes(b"junk")
     damaged = publish(model, tmp_path / "x.safetensors", tmp_path / "about.md", commands_root)
