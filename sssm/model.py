@@ -172,7 +172,10 @@ def _copy(state: Any) -> Any:
 
 
 def _block_at_frames(config: ModelConfig) -> StreamingLayer[Any]:
-    """Time constants of 41 to 194 ms before training; Mamba's are those of its slowest states."""
+    """Time constants before training of 41 to 194 ms, where none may be longer than 240.
+
+    Mamba's are those of its slowest states.
+    """
     if config.layer == "mamba":
         mamba = Mamba(
             channels=config.channels, state_size=config.state_size, dt_min=0.01, dt_max=0.2,
