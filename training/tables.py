@@ -12,7 +12,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """Rows of a table with a header, each with a value in these columns and maybe in others.
 
     Raises:
-        ValueError: the table cannot be read, or a row lacks a value.
+        ValueError: the table cannot be read, or a row lacks a value or has one too many.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
@@ -22,6 +22,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     except (UnicodeDecodeError, csv.Error):
         raise ValueError(f"{path}: not a table in UTF-8, with commas") from None
     for number, row in enumerate(rows, start=1):
+        if None in row:  # where a text has a comma, the rest of it would be lost
+            raise ValueError(f"{path}: row {number} has a comma too many; quote what holds one")
         for column in columns:
             if row.get(column) is None:
                 raise ValueError(f"{path}: row {number} has no {column!r}")

@@ -98,6 +98,11 @@ def test_what_cannot_be_aligned_costs_the_others_nothing(speech):
         ("transcripts", None, "no such file"),
         ("transcripts", "path,split\na.wav,training\n", "row 1 has no 'transcript'"),
         ("transcripts", "path,split,transcript\na.wav,training\n", "row 1 has no 'transcript'"),
+        (
+            "transcripts",
+            "path,split,transcript\na.wav,training,yes\nb.wav,training,no, yes\n",
+            "row 2 has a comma too many",
+        ),
         ("words", "path,word\none.wav,yes\n", "row 1 has no 'split'"),
     ],
 )
