@@ -62,8 +62,8 @@ class Filterbank(StreamingLayer[FilterbankState]):
         centre = 700 * (torch.exp(mel / 1127) - 1)
         width = 24.7 * (4.37e-3 * centre + 1)  # Glasberg and Moore 1990, eq. 3
         share = (centre - LOWEST_HZ) / (HIGHEST_HZ - LOWEST_HZ)
-        self.centre_logit = nn.Parameter(torch.logit(share).float())
-        self.width_log = nn.Parameter(torch.log(width - NARROWEST_HZ).float())
+        self.centre_logit = nn.Parameter(torch.logit(share).to(torch.get_default_dtype()))
+        self.width_log = nn.Parameter(torch.log(width - NARROWEST_HZ).to(torch.get_default_dtype()))
         self.gain = LeakyMean(channels=bands, sample_rate_hz=FRAMES_HZ, start_s=0.2)
         self.gain_share_logit = nn.Parameter(torch.zeros(bands))
         self.scale = nn.Parameter(torch.full((bands,), 0.25))

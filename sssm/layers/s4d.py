@@ -51,9 +51,9 @@ class S4D(StreamingLayer[S4DState]):
         super().__init__()
         self.sample_rate_hz = self.trained_at_hz = sample_rate_hz
         self.slowest_s = slowest_s
-        A = s4d_lin(state_size).to(torch.complex64).repeat(channels, 1)
-        self.log_decay = nn.Parameter((-A.real).log())
-        self.frequency = nn.Parameter(A.imag.clone())
+        A = s4d_lin(state_size).repeat(channels, 1)
+        self.log_decay = nn.Parameter((-A.real).to(torch.get_default_dtype()).log())
+        self.frequency = nn.Parameter(A.imag.to(torch.get_default_dtype()).clone())
         self.C = nn.Parameter(torch.randn(channels, state_size, 2) / math.sqrt(2))
         self.D = nn.Parameter(torch.randn(channels))
         log_dt = torch.empty(channels).uniform_(math.log(dt_min), math.log(dt_max))

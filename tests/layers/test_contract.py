@@ -50,6 +50,21 @@ def test_a_frozen_layer_is_the_layer_bit_for_bit(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_in_the_precision_that_torch_makes_by_itself(name):
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        layer = LAYERS[name]()
+    finally:
+        torch.set_default_dtype(usual)
+    assert {value.dtype for value in layer.parameters()} == {torch.float64}
+    y, state = layer(sound(layer, 700))
+    assert y.dtype == torch.float64
+    assert {leaf.dtype for leaf in leaves(state)} <= {torch.float64, torch.complex128, torch.int64}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_batch_may_have_no_rows(name):
     layer = LAYERS[name]()
     x = sound(layer, 700)
