@@ -9,6 +9,7 @@ from app.events import Heard, heard_out
 from app.progress import ScanProgress, progress_of
 from app.recordings import listed, replaced
 from app.terminal import refuse, tell
+from sssm.labels import spelled
 
 if TYPE_CHECKING:
     from sssm.calibration import Counts
@@ -102,8 +103,8 @@ def of_keywords(folder: str | None, heard: LabelledRecordings) -> list[tuple[str
     keywords = heard.spotter.keywords
     found: list[tuple[str, str | None]] = []
     for keyword in keywords:
-        paths = [Path(folder, name) for name in _names(keyword)]
-        files, failures = listed([str(path) for path in paths if os.path.isdir(path)])
+        named = [name for name in _folders(folder) if spelled(name) in _names(keyword)]
+        files, failures = listed([str(Path(folder, name)) for name in named])
         heard.failures += failures
         found += [(path, keyword) for path in files]
     if not found:
@@ -115,12 +116,16 @@ def of_keywords(folder: str | None, heard: LabelledRecordings) -> list[tuple[str
 
 def left_out(folder: str, keywords: Sequence[str]) -> list[str]:
     """Folders of words that are no keyword; not those of `_unknown_` and the like."""
-    named = {name for keyword in keywords for name in _names(keyword)}
+    known = {name for keyword in keywords for name in _names(keyword)}
+    words = [name for name in _folders(folder) if not name.startswith(("_", "."))]
+    return [word for word in words if spelled(word) not in known]
+
+
+def _folders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        words = {e.name for e in entries if e.is_dir() and not e.name.startswith(("_", "."))}
-    return sorted(words - named)
+        return sorted(entry.name for entry in entries if entry.is_dir())
 
 
-def _names(keyword: str) -> dict[str, None]:
+def _names(keyword: str) -> set[str]:
     """A folder's name has `_` where a phrase has a space, or not."""
-    return dict.fromkeys((keyword, keyword.replace(" ", "_")))
+    return {spelled(keyword), spelled(keyword).replace(" ", "_")}

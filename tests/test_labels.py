@@ -14,6 +14,8 @@ from sssm.labels import label_of
         ("house", ("lamp", "_silence_"), None),
         ("_background_noise_", ("lamp", "_unknown_"), None),
         ("_silence_", ("lamp", "_unknown_"), None),
+        ("Lo\u0308we", ("L\u00f6we", "_unknown_"), "L\u00f6we"),
+        ("L\u00f6we", ("Lo\u0308we", "_unknown_"), "Lo\u0308we"),
     ],
 )
 def test_what_a_folder_is_to_a_model(folder, labels, expected):

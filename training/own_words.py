@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sssm.audio import SUFFIXES, find_recordings
-from sssm.labels import TALK_S, UNKNOWN, WORDLESS
+from sssm.labels import TALK_S, UNKNOWN, WORDLESS, spelled
 from sssm.reason import reason_of
 from training.speech_commands import Recording
 
@@ -46,7 +46,8 @@ def recordings(root: Path) -> tuple[list[Recording], list[Path]]:
             if folder.name in WORDLESS:
                 wordless.append(path)
             else:
-                words.append(Recording(path, folder.name, speaker_of(path, root), "training"))
+                word = spelled(folder.name)
+                words.append(Recording(path, word, speaker_of(path, root), "training"))
     if not words:
         raise ValueError(f"{root}: no folder of recordings, one folder a word is expected")
     groups: dict[str, Counter[str]] = {}
@@ -114,7 +115,7 @@ def check_names(names: Sequence[str], root: Path) -> None:
     special = {name.strip("_"): name for name in (UNKNOWN, *WORDLESS)}
     seen: dict[str, str] = {}
     for name in names:
-        plain = name.casefold()
+        plain = spelled(name).casefold()
         core = plain.strip("_ ").replace(" ", "_")
         is_near = name.startswith("_") or core in ("unknown", "background_noise")
         meant = special.get(core)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.calibrate import _choose, _report
 from app.cli import cli
-from app.labelled import LabelledRecordings, of_keywords
+from app.labelled import LabelledRecordings, left_out, of_keywords
 from sssm.calibration import HIGHEST
 from sssm.config import ModelConfig
 from sssm.intervals import poisson_interval
@@ -219,6 +219,15 @@ def test_a_space_in_a_keyword_may_be_another_sign_in_its_folder(tmp_path):
     (tmp_path / "hey_you/1.wav").touch()
     assert of_keywords(str(tmp_path), heard) == [(str(tmp_path / "hey_you/1.wav"), "hey you")]
     assert heard.failures == [f"{tmp_path / 'hey you'}: no audio in this folder"]
+
+
+def test_accents_in_a_keyword_may_be_spelled_apart_in_its_folder(tmp_path):
+    heard = SimpleNamespace(spotter=SimpleNamespace(keywords=("L\u00f6we",)), failures=[])
+    folder = tmp_path / "Lo\u0308we"
+    folder.mkdir()
+    (folder / "1.wav").touch()
+    assert of_keywords(str(tmp_path), heard) == [(str(folder / "1.wav"), "L\u00f6we")]
+    assert left_out(str(tmp_path), heard.spotter.keywords) == []
 
 
 def test_more_than_allowed_at_the_highest_thresholds_is_told(

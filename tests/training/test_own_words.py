@@ -130,6 +130,13 @@ def test_one_word_has_one_folder():
         check_names(["Door", "door"], Path("words"))
 
 
+def test_a_word_with_accents_is_one_however_its_folder_spells_it(folder):
+    found, _ = recordings(folder("Lo\u0308we/1.wav", "Lo\u0308we/2.wav"))  # as macOS does
+    assert {r.word for r in found} == {"L\u00f6we"}
+    with pytest.raises(ValueError, match="the same word as"):
+        check_names(["Lo\u0308we", "L\u00f6we"], Path("words"))
+
+
 def test_what_a_file_was_made_of_may_lie_beside_it(folder):
     root = folder("door/memo.wav", "door/band.mp4/1.wav")
     (root / "door" / "memo.m4a").touch()
