@@ -27,7 +27,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield unfinished
         os.replace(unfinished, target)
     except OSError as error:
-        if str(error.filename) == str(unfinished):
+        nameless = error.filename is None and error.errno is not None  # as of a disk that is full
+        if nameless or str(error.filename) == str(unfinished):
             error.filename = os.fspath(path)
         raise
     finally:

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 
@@ -44,6 +45,13 @@ def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path):
     path = tmp_path / "nowhere" / "mine.json"
     with pytest.raises(FileNotFoundError) as error, whole_file(path) as file:
         file.write_text("new")
+    assert error.value.filename == str(path)
+
+
+def test_a_disk_that_is_full_is_told_with_the_name_of_the_file(tmp_path):
+    path = tmp_path / "mine.json"
+    with pytest.raises(OSError, match="No space") as error, whole_file(path):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as of a write: without a name
     assert error.value.filename == str(path)
 
 

@@ -63,8 +63,9 @@ def train(
 
 
 def _failed(error: Exception, code: int) -> typer.Exit:
-    if isinstance(error, OSError) and error.filename:
-        typer.echo(f"error: {error.filename}: {reason_of(error)}", err=True)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {where}{reason_of(error)}", err=True)
     else:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
     return typer.Exit(code)
