@@ -22,7 +22,7 @@ from sssm.cost import macs_per_s, parameters, state_bytes
 from sssm.detector import Detector
 from sssm.model import KeywordModel
 from sssm.thresholds import read_thresholds
-from sssm.weights import ModelCard, fingerprint, load_model, save_model
+from sssm.weights import WEIGHTS, ModelCard, fingerprint, load_model, save_model
 from training.console import failures_told
 from training.evaluate import Measured, measure
 from training.sound_alikes import read_text
@@ -55,6 +55,11 @@ def publish(
     with failures_told():
         if not out.parent.is_dir():  # better now than after minutes of work
             raise ValueError(f"{out.parent} is no folder")
+        if out.suffix != WEIGHTS:
+            raise ValueError(f"{out}: the name of a model ends in {WEIGHTS}")
+        words = out.with_suffix(".md")
+        if words.exists() and words.samefile(about):
+            raise ValueError(f"{about}: is read here, and the card would be written over it")
         text = read_text(about).strip()
         network, card = load_model(model)
         name = fingerprint(model)
@@ -74,7 +79,7 @@ def publish(
             accuracy=_accuracy(full, half) | heard,
         )
         save_model(out, network, shipped)
-        out.with_suffix(".md").write_text(_words(out.stem, text, shipped, network, full), "utf-8")
+        words.write_text(_words(out.stem, text, shipped, network, full), "utf-8")
 
 
 def _accuracy(full: Measured, half: Measured) -> dict[str, Any]:

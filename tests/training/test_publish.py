@@ -122,6 +122,20 @@ def about(tmp_path):
     return path
 
 
+def test_the_card_replaces_neither_the_model_nor_what_it_is_made_of(tmp_path, commands_root):
+    model, about = trained(tmp_path / "model.safetensors"), tmp_path / "kws.md"
+    about.write_text("Learned from tones.\n")
+    over = publish(model, tmp_path / "kws.safetensors", about, commands_root)
+    expected = f"{about}: is read here, and the card would be written over it\n"
+    assert (over.exit_code, over.output) == (1, expected)
+    assert about.read_text() == "Learned from tones.\n"
+    for name in ("shipped.md", "shipped"):
+        other = publish(model, tmp_path / name, about, commands_root)
+        expected = f"{tmp_path / name}: the name of a model ends in .safetensors\n"
+        assert (other.exit_code, other.output) == (1, expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kws.md", "model.safetensors"]
+
+
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, about, commands_root, monkeypatch):
     model = trained(tmp_path / "model.safetensors")
     taken = tmp_path / "taken.safetensors"
