@@ -28,7 +28,7 @@ def table(labels: Sequence[str], figures: Figures, facts: Sequence[tuple[str, st
         ("mean over classes", f"{figures.mean_over_classes:.2%}"),
         *facts,
     ]
-    return drawn(Console(), recalls, rows)
+    return drawn(Console(markup=False), recalls, rows)
 
 
 def drawn(console: Console, table: Table, rows: Sequence[tuple[str, str]]) -> str:
@@ -38,7 +38,7 @@ def drawn(console: Console, table: Table, rows: Sequence[tuple[str, str]]) -> st
     with answering(), console.capture() as captured:
         console.print(table)
         for name, value in rows:
-            console.print(f"{name:<{width}}  {value}", soft_wrap=True, markup=False)
+            console.print(f"{name:<{width}}  {value}", soft_wrap=True)
     return captured.get().rstrip("\n")
 
 

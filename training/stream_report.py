@@ -127,7 +127,7 @@ def tables(result: Mapping[str, Any]) -> str:
         ("most often fired on", _listed(result["fired_on"])),
         ("most often wrong beside keywords", _listed(result["confusions"])),
     ]  # fmt: skip
-    return drawn(Console(width=110), words, rows)
+    return drawn(Console(width=110, markup=False), words, rows)
 
 
 def det_lines(

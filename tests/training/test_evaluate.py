@@ -17,7 +17,8 @@ from sssm.weights import ModelCard, load_model, save_model
 from training.corpus import open_corpus
 from training.evaluate import app
 from training.labels import labels_of
-from training.scoring import clip_scores, labelled_clips
+from training.report import table
+from training.scoring import clip_scores, figures, labelled_clips
 from training.speech_commands import CORE_WORDS
 
 KEYS = {
@@ -113,6 +114,11 @@ def test_people_get_a_table(evaluate, commands_root, core_model):
         assert any(line.startswith(fact) for line in lines)
     assert "95% interval by speaker" in result.stdout
     assert "24, 2" in result.stdout
+
+
+def test_a_label_in_brackets_is_shown_as_it_is():
+    shown = table(("[on]", "off"), figures(("[on]", "off"), ["[on]"], np.array([1]), ["me"]), [])
+    assert "[on]" in shown
 
 
 def test_own_words_need_no_speech_commands(evaluate, make_model, tmp_path):
