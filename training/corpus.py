@@ -63,16 +63,20 @@ class Corpus:
         audio: file of all samples.
         entries: what is in it.
         words: of the sentences that could be aligned, by path.
+        empty: paths of recordings without a sample, which are left out.
     """
 
-    def __init__(self, audio: Path, entries: list[Entry], words: dict[str, list[Spoken]]):
+    def __init__(
+        self, audio: Path, entries: list[Entry], words: dict[str, list[Spoken]],
+        empty: Sequence[str] = (),
+    ):  # fmt: skip
         self._audio = audio
         self._samples = np.memmap(audio, np.int16, mode="r")
         self.entries = entries
-        self.words = words
+        self.words, self.empty = words, empty
 
     def __reduce__(self) -> tuple[Any, ...]:  # a loader's process opens the file itself
-        return type(self), (self._audio, self.entries, self.words)
+        return type(self), (self._audio, self.entries, self.words, self.empty)
 
     def __getitem__(self, n: int) -> np.ndarray:
         entry = self.entries[n]
@@ -110,6 +114,7 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
             where = root / CACHE
             raise ValueError(f"{where}: cannot be written ({reason_of(error)})") from None
     starts = np.cumsum([0, *lengths]).tolist()
+    empty = [entry.path for entry, length in zip(entries, lengths, strict=True) if not length]
     entries = [
         replace(entry, start=start, length=length)
         for entry, start, length in zip(entries, starts, lengths, strict=False)
@@ -121,7 +126,7 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
         entries = _talk_apart(entries)
     times = root / "speech" / "words.csv"
     words = _spoken_words(times, {e.path: e.length for e in entries}) if times.is_file() else {}
-    return Corpus(audio, entries, words)
+    return Corpus(audio, entries, words, empty)
 
 
 def read_int16(path: Path) -> np.ndarray:

@@ -35,6 +35,8 @@ def inventory(corpus: Corpus, root: Path) -> Iterator[str]:
             yield f"{word}: {count} is little; ten recordings are a beginning"
     if beside := sum(is_recording(path.name) for path in root.iterdir() if path.is_file()):
         yield f"{root}: recordings that lie in no folder are left out, {beside} here"
+    for path in corpus.empty:
+        yield f"{root / path}: holds no samples, and is left out"
     seen: dict[bytes, Entry] = {}
     for n in numbers:
         entry, x = corpus.entries[n], corpus[n]

@@ -27,6 +27,7 @@ def test_what_looks_like_a_slip_is_told(tmp_path):
     root = make_words(tmp_path / "words", clips=6)
     zeros = np.zeros(SAMPLE_RATE_HZ, np.float32)
     soundfile.write(root / "low" / "muted.wav", zeros, SAMPLE_RATE_HZ)
+    soundfile.write(root / "low" / "empty.wav", zeros[:0], SAMPLE_RATE_HZ)
     soundfile.write(root / "low" / "short.wav", zeros[:800] + 0.1, SAMPLE_RATE_HZ)
     soundfile.write(root / "low" / "talk.wav", np.tile(zeros + 0.1, 7), SAMPLE_RATE_HZ)
     shutil.copy(root / "rise" / "00.wav", root / "_unknown_" / "zz.wav")
@@ -39,6 +40,7 @@ def test_what_looks_like_a_slip_is_told(tmp_path):
     assert slips == [
         "high: 2 is little; ten recordings are a beginning",
         f"{root}: recordings that lie in no folder are left out, 1 here",
+        f"{root}/low/empty.wav: holds no samples, and is left out",
         f"{root}/low/muted.wav: next to silent",
         f"{root}/low/short.wav: only 0.05 s",
         f"{root}/low/talk.wav: 7 s long, of which the loudest second is heard; "
