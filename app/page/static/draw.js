@@ -2,8 +2,10 @@
 // page, light or dark; a threshold is a dashed line and a detection a labelled mark, so that colour
 // is not the only signal.
 export const LANE = 22; // height of a keyword's lane
-export const LABELS = 58; // width of the column of names
+const LABELS = 58; // least width of the column of names
+const BESIDE = 8; // between a name and its lane
 const AXIS = 20;
+const FONT = "12px system-ui, sans-serif";
 
 export function colours(element) {
   const style = getComputedStyle(element);
@@ -29,9 +31,17 @@ export function fit(canvas, height) {
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = "12px system-ui, sans-serif";
+  context.font = FONT;
   context.textBaseline = "middle";
   return [context, width];
+}
+
+// Width of the column of names: the longest fits, but where it would take more than half of all.
+export function labelsWidth(canvas, keywords) {
+  const context = canvas.getContext("2d");
+  context.font = FONT;
+  const longest = Math.max(0, ...keywords.map((keyword) => context.measureText(keyword).width));
+  return Math.min(Math.max(LABELS, Math.ceil(longest) + BESIDE), canvas.clientWidth / 2);
 }
 
 export function lanesHeight(keywords) {
@@ -44,18 +54,19 @@ export function lanesHeight(keywords) {
 export function drawLanes(canvas, { keywords, thresholds, span, count, at, events }) {
   const [context, width] = fit(canvas, lanesHeight(keywords));
   const colour = colours(canvas);
+  const left = labelsWidth(canvas, keywords);
   const x = (time_s) =>
-    LABELS + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - LABELS);
+    left + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - left);
   keywords.forEach((keyword, k) => {
     const bottom = (k + 1) * LANE - 2;
     const y = (score) => bottom - score * (LANE - 4);
     context.fillStyle = colour.text;
     context.textAlign = "right";
-    context.fillText(keyword, LABELS - 8, bottom - LANE / 2 + 2);
-    line(context, colour.faint, [[LABELS, bottom + 0.5], [width, bottom + 0.5]]);
+    context.fillText(keyword, left - BESIDE, bottom - LANE / 2 + 2, left - BESIDE);
+    line(context, colour.faint, [[left, bottom + 0.5], [width, bottom + 0.5]]);
     context.beginPath();
-    context.moveTo(LABELS, bottom);
-    let last = LABELS;
+    context.moveTo(left, bottom);
+    let last = left;
     for (let n = 0; n < count; n++) {
       const [time_s, scores] = at(n);
       if (time_s < span.from_s) continue;
@@ -69,7 +80,7 @@ export function drawLanes(canvas, { keywords, thresholds, span, count, at, event
     context.globalAlpha = 1;
     context.setLineDash([3, 3]);
     const limit = Math.round(y(thresholds[keyword])) + 0.5;
-    line(context, colour.soft, [[LABELS, limit], [width, limit]]);
+    line(context, colour.soft, [[left, limit], [width, limit]]);
     context.setLineDash([]);
     for (const event of events) {
       if (event.keyword === keyword && event.time_s >= span.from_s) {
@@ -77,16 +88,18 @@ export function drawLanes(canvas, { keywords, thresholds, span, count, at, event
       }
     }
   });
-  axis(context, colour, width, keywords.length * LANE + AXIS / 2, span, x);
+  axis(context, colour, left, width, keywords.length * LANE + AXIS / 2, span, x);
 }
 
-export function drawWave(canvas, height, { span, count, at, loudest, events, played_s }) {
+// A waveform above the lanes of these keywords, in line with them.
+export function drawWave(canvas, height, { keywords, span, count, at, loudest, events, played_s }) {
   const [context, width] = fit(canvas, height);
   const colour = colours(canvas);
+  const left = labelsWidth(canvas, keywords);
   const middle = height / 2;
   const scale = (middle - 14) / loudest;
   const x = (time_s) =>
-    LABELS + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - LABELS);
+    left + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - left);
   context.fillStyle = colour.soft;
   for (let n = 0; n < count; n++) {
     const [time_s, wide_s, high, low] = at(n);
@@ -95,7 +108,7 @@ export function drawWave(canvas, height, { span, count, at, loudest, events, pla
     context.fillRect(x(time_s), top, end, Math.max(1, (high - low) * scale));
   }
   let free = 0; // names do not write over one another
-  context.globalAlpha = events.length * 12 > width - LABELS ? 0.3 : 1; // the wave stays to be seen
+  context.globalAlpha = events.length * 12 > width - left ? 0.3 : 1; // the wave stays to be seen
   for (const event of events) mark(context, colour, x(event.time_s), 12, height);
   context.globalAlpha = 1;
   context.fillStyle = colour.text;
@@ -123,16 +136,16 @@ function mark(context, colour, x, top, bottom) {
   context.fill();
 }
 
-function axis(context, colour, width, y, span, x) {
+function axis(context, colour, left, width, y, span, x) {
   context.fillStyle = colour.soft;
   context.textAlign = "center";
   const all_s = span.to_s - span.from_s;
-  const most = Math.max(2, Math.floor((width - LABELS) / 48));
+  const most = Math.max(2, Math.floor((width - left) / 48));
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600].find(
     (s) => all_s / s <= most,
   ) ?? 7200;
   for (let t = Math.ceil(span.from_s / step) * step; t < span.to_s - step / 4; t += step) {
-    if (x(t) > LABELS + 10) context.fillText(clock(t, step < 1 ? 1 : 0), x(t), y);
+    if (x(t) > left + 10) context.fillText(clock(t, step < 1 ? 1 : 0), x(t), y);
   }
 }
 

@@ -1,5 +1,5 @@
 // <sssm-recording data-facts='{...}'>: one file; its waveform, scores and events, and how to hear it.
-import { LABELS, clock, drawLanes, drawWave, make } from "./draw.js";
+import { clock, drawLanes, drawWave, labelsWidth, make } from "./draw.js";
 
 const WAVE = 96; // height of a waveform
 const ROWS = 300;
@@ -113,8 +113,9 @@ class Recording extends HTMLElement {
 
   // The place in seconds of a click; near a detection, just before its word.
   nearest(x, canvas) {
-    const width = canvas.clientWidth - LABELS;
-    const time_s = Math.max(0, (x - LABELS) / width) * this.facts.duration_s;
+    const left = labelsWidth(canvas, this.keywords);
+    const width = canvas.clientWidth - left;
+    const time_s = Math.max(0, (x - left) / width) * this.facts.duration_s;
     const close_s = (12 / width) * this.facts.duration_s;
     const event = this.facts.events.find((e) => Math.abs(e.time_s - time_s) < close_s);
     return event ? event.start_s - LEAD_S : time_s;
@@ -140,7 +141,7 @@ class Recording extends HTMLElement {
     if (!this.wave.clientWidth) return;
     const { events, peak_s } = this.facts;
     drawWave(this.wave, WAVE, {
-      span: this.span, count: this.peaks.length / 2, loudest: this.loudest, events,
+      keywords: this.keywords, span: this.span, count: this.peaks.length / 2, loudest: this.loudest, events,
       played_s: this.player.currentTime,
       at: (n) => [n * peak_s, peak_s, this.peaks[2 * n] / 127, this.peaks[2 * n + 1] / 127],
     });

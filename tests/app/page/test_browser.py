@@ -144,6 +144,41 @@ def test_no_two_times_of_an_axis_are_written_alike(browser, served):
     page.close()
 
 
+def test_names_of_any_length_stand_beside_their_lanes(browser, served):
+    """Whole, and the waveform above them begins where they do; in half of the picture at most."""
+    page = browser.new_page()
+    page.goto(served.url)
+    pictures = """async (keywords) => {
+        const { drawLanes, drawWave } = await import("/sssm/draw.js");
+        const canvas = document.body.appendChild(document.createElement("canvas"));
+        canvas.style.width = "400px";
+        const { fillText, fillRect, moveTo } = CanvasRenderingContext2D.prototype;
+        const names = [], waves = [], lanes = [];
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y, most) {
+            const wide = Math.min(this.measureText(text).width, most ?? Infinity);
+            if (keywords.includes(text)) names.push([x - wide, x]);
+        };
+        CanvasRenderingContext2D.prototype.fillRect = (x) => waves.push(x);
+        CanvasRenderingContext2D.prototype.moveTo = (x) => lanes.push(x);
+        const thresholds = Object.fromEntries(keywords.map((keyword) => [keyword, 0.5]));
+        const span = { from_s: 0, to_s: 1 }, events = [];
+        drawLanes(canvas, { keywords, thresholds, span, events, count: 0, at: () => [] });
+        const at = () => [0, 1, 0.5, -0.5];
+        drawWave(canvas, 96, { keywords, span, events, count: 1, loudest: 1, played_s: 0, at });
+        Object.assign(CanvasRenderingContext2D.prototype, { fillText, fillRect, moveTo });
+        canvas.remove();
+        return [names, waves[0], lanes[0]];
+    }"""
+    for keywords, left in ((["yes", "no"], 58), (["computer", "turn on the light"], None),
+                           (["a phrase that goes on and on, and then on", "no"], 200)):  # fmt: skip
+        names, wave, lane = page.evaluate(pictures, keywords)
+        assert len(names) == 2
+        assert all(start >= 0 for start, _ in names)
+        assert {end for _, end in names} == {lane - 8}
+        assert wave == lane == (left or lane)
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("seconds", "digits", "said"),
     [(0, 0, "0 s"), (59.94, 1, "59.9 s"), (59.96, 1, "1:00.0"), (119.6, 0, "2:00"),
