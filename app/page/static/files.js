@@ -15,6 +15,8 @@ class Recording extends HTMLElement {
     super();
     this.attachShadow({ mode: "open" });
     this.observer = new ResizeObserver(() => this.draw());
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.recolour = () => requestAnimationFrame(() => this.wave && this.draw()); // after Gradio
   }
 
   attributeChangedCallback() {
@@ -27,11 +29,14 @@ class Recording extends HTMLElement {
   }
 
   connectedCallback() {
-    if (this.wave) this.observer.observe(this.wave);
+    if (!this.wave) return;
+    this.observer.observe(this.wave);
+    this.scheme.addEventListener("change", this.recolour);
   }
 
   disconnectedCallback() {
     this.observer.disconnect();
+    this.scheme.removeEventListener("change", this.recolour);
     this.player?.pause();
   }
 

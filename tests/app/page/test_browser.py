@@ -192,6 +192,22 @@ def test_a_minute_has_60_seconds(browser, served, seconds, digits, said):
     page.close()
 
 
+def test_pictures_of_files_follow_the_colours_of_the_page(browser, served):
+    page = opened(browser, served.url, color_scheme="light")
+    page.get_by_role("tab", name="Files").click()
+    page.locator("input[type=file]").first.set_input_files(clip_path("up"))
+    lanes = page.locator("sssm-recording .sssm-lanes")
+    lanes.wait_for()
+    lightest = """canvas => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, 50, canvas.height);
+        return Math.max(0, ...data.filter((_, n) => n % 4 === 0 && data[n + 3] > 200));
+    }"""
+    wait_for(lambda: 0 < lanes.evaluate(lightest) < 100)  # names, as dark as the text of the page
+    page.emulate_media(color_scheme="dark")
+    wait_for(lambda: lanes.evaluate(lightest) > 200)
+    page.close()
+
+
 def test_files_that_cannot_be_used_say_why_and_the_page_goes_on(browser, served, tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "words.txt").write_text("just words")
