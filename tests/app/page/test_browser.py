@@ -259,7 +259,10 @@ def test_a_page_without_a_microphone_says_what_to_do(browser, served):
     context.add_init_script("delete Navigator.prototype.mediaDevices")
     page = opened(context, served.url)
     page.locator("sssm-live .sssm-button").press("Enter")
-    page.locator(".sssm-notice", has_text="localhost or over HTTPS").wait_for()
+    notice = page.locator(".sssm-notice", has_text="localhost or over HTTPS")
+    notice.wait_for()
+    colour = "element => getComputedStyle(element).color"
+    assert notice.evaluate(colour) != page.locator("sssm-live").evaluate(colour)
     page.locator("sssm-live:not(.sssm-listening)").wait_for()
     context.close()
 
