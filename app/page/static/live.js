@@ -103,7 +103,6 @@ class Live extends HTMLElement {
 
   show(listening) {
     this.button.textContent = listening ? "■ Stop" : "● Start listening";
-    this.button.setAttribute("aria-pressed", listening);
     this.classList.toggle("sssm-listening", listening);
     this.word.textContent = listening ? "…" : "Press the button, and say a word";
     this.word.classList.remove("sssm-fresh");

@@ -245,8 +245,10 @@ def test_a_closed_tab_frees_what_it_held(browser, served):
     path = Path(address.removeprefix("gradio_api/file="))
     assert path.exists()
     page.get_by_role("tab", name="Live").click()
-    page.locator("sssm-live .sssm-button").click()
+    page.get_by_role("button", name="Start listening").click()
     page.locator(".sssm-counters", has_text="received").wait_for()
+    button = page.locator("sssm-live .sssm-controls").aria_snapshot().splitlines()[0]
+    assert button == '- button "■ Stop"'  # what it does; "Stop, pressed" would say that it did
     assert len(served.page.visitors.present) == 1
     page.close()
     wait_for(lambda: not served.page.visitors.present)
