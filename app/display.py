@@ -38,7 +38,7 @@ class Lines:
     """No picture: an event is a line on standard output, a note one on standard error."""
 
     wants_readings = False
-    relay: Callable[[str], None] | None = None
+    relay: Callable[[Sequence[str]], None] | None = None
     """Where other programs' lines go; None where they may write to standard error themselves."""
 
     def event(self, line: str) -> None:
@@ -84,15 +84,15 @@ class Picture(Lines):
 
     def event(self, line: str) -> None:
         if sys.stdout.isatty():
-            self._print(line, "bold")
+            self._print(shown(line), "bold")
         else:
             say(line)
 
     def note(self, line: str) -> None:
-        self._print(line, "yellow")
+        self._print(shown(line), "yellow")
 
-    def relay(self, line: str) -> None:
-        self._print(line, "")
+    def relay(self, lines: Sequence[str]) -> None:
+        self._print("\n".join(map(shown, lines)), "")  # one picture below all of them
 
     def show(self, reading: Reading) -> None:
         self._drawn_s = time.monotonic()
@@ -122,8 +122,8 @@ class Picture(Lines):
     ) -> None:
         self._live.stop()
 
-    def _print(self, line: str, style: str) -> None:
-        self._console.print(Text(shown(line), style), soft_wrap=True)
+    def _print(self, lines: str, style: str) -> None:
+        self._console.print(Text(lines, style), soft_wrap=True)
 
     def _level(self, width: int) -> Text:
         db = self._level_db

@@ -8,19 +8,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sssm.reason import reason_of
 
 MOST_AT_ONCE = 32  # commands that never end must not fill the machine
 PATIENCE_S = 2.0  # at the end
+MOST_SHOWN = 16_384  # bytes at once: a command that prints without end must not hold up listening
 
 
 class Hook:
     """Starts the command with an event on its standard input and in `SSSM_*` variables.
 
-    What it prints goes to standard error as it comes, or line by line to `show`.  It runs in a
-    session of its own, so Ctrl-C reaches the listener alone.
+    What it prints goes to standard error as it comes, or some lines at a time to `show`.  It runs
+    in a session of its own, so Ctrl-C reaches the listener alone.
 
     Args:
         command: split as a shell would, and run without one.
@@ -35,7 +36,7 @@ class Hook:
         self,
         command: str,
         tell: Callable[[str], None],
-        show: Callable[[str], None] | None = None,
+        show: Callable[[Sequence[str]], None] | None = None,
     ):
         try:
             self._command = shlex.split(command)
@@ -80,7 +81,7 @@ class Hook:
             pass  # it does not want to know
 
     def reap(self) -> None:
-        """Look after those that have ended, and show what was printed."""
+        """Look after those that have ended, and show some more of what was printed."""
         self._show_lines(whole=True)
         for process in self._running:
             code = process.poll()
@@ -94,7 +95,7 @@ class Hook:
     def close(self) -> None:
         """Wait a little for those that still run; then leave them to themselves."""
         until_s = time.monotonic() + PATIENCE_S
-        while self._running and time.monotonic() < until_s:
+        while time.monotonic() < until_s and (self._show_lines(whole=True) or self._running):
             self.reap()
             time.sleep(0.01)
         self._show_lines(whole=False)
@@ -108,18 +109,20 @@ class Hook:
     def _output(self) -> int:
         return _standard_error() if self._printed is None else self._printed.fileno()
 
-    def _show_lines(self, *, whole: bool) -> None:
-        """What was printed since: whole lines alone, or all of it."""
+    def _show_lines(self, *, whole: bool) -> bool:
+        """Some of what was printed since, in whole lines or as it is; whether there was any."""
         if self._show is None or self._printed is None:
-            return
+            return False
         end = os.fstat(self._printed.fileno()).st_size
         if end < self._shown:  # a command has emptied it: `> /dev/stderr` opens it anew
             self._shown = 0
-        data = os.pread(self._printed.fileno(), end - self._shown, self._shown)
-        data = data[: data.rfind(b"\n") + 1] if whole else data
+        data = os.pread(self._printed.fileno(), min(end - self._shown, MOST_SHOWN), self._shown)
+        if b"\n" in data or len(data) < MOST_SHOWN:  # a longer line comes in parts
+            data = data[: data.rfind(b"\n") + 1] if whole else data
         self._shown += len(data)
-        for line in data.decode(errors="replace").splitlines():
-            self._show(line)
+        if lines := data.decode(errors="replace").splitlines():
+            self._show(lines)
+        return bool(lines)
 
     def _shorten(self) -> None:
         """Begin the file anew once all of it was shown: in days it would fill the disk."""

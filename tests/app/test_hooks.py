@@ -57,6 +57,22 @@ def test_a_command_has_a_session_of_its_own_and_our_standard_error(folder, monke
     assert capfd.readouterr() == ("", "True kitchen\n")
 
 
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="its output goes past us")
+@pytest.mark.parametrize(("text", "times"), [("one of many lines\n", 3_000), ("x", 50_000)])
+def test_of_a_command_that_prints_much_some_is_shown_at_a_time(monkeypatch, text, times):
+    """Listening goes on in between."""
+    monkeypatch.setattr(app.hooks, "PATIENCE_S", LIMIT_S)
+    shown: list[str] = []
+    program = f"print({text!r} * {times}, end='')"
+    hook = Hook(f'{sys.executable} -c "{program}"', pytest.fail, shown.extend)
+    hook.run(EVENT)
+    hook._running[0].wait()
+    hook.reap()
+    assert 0 < sum(map(len, shown)) <= app.hooks.MOST_SHOWN
+    hook.close()
+    assert "".join(shown) == text.strip() * times
+
+
 def test_a_command_need_not_read(monkeypatch):
     ours, theirs = os.pipe()
     os.close(ours)
