@@ -150,6 +150,7 @@ class Picture(Lines):
 def display(*, as_json: bool) -> Lines:
     """A picture on a terminal that can show one, else lines."""
     console = Console(stderr=True, highlight=False)
-    can_draw = console.is_terminal and not console.is_dumb_terminal
+    is_plain = console.is_dumb_terminal or console.options.ascii_only
+    can_draw = console.is_terminal and not is_plain
     # JSON that goes to the same terminal must come out as it is, not wrapped around a picture.
     return Picture(console) if can_draw and not (as_json and sys.stdout.isatty()) else Lines()

@@ -7,15 +7,19 @@ import pytest
 from app.display import Lines, Picture, Reading
 
 
-def test_a_dumb_terminal_gets_lines(monkeypatch):
+@pytest.mark.parametrize(
+    ("term", "encoding", "kind"),
+    [("xterm", "utf-8", Picture), ("dumb", "utf-8", Lines), ("xterm", "iso-8859-1", Lines)],
+)
+def test_a_terminal_that_cannot_show_the_picture_gets_lines(monkeypatch, term, encoding, kind):
     from rich.console import Console
 
     from app import display
 
-    for dumb, kind in [(True, Lines), (False, Picture)]:
-        console = Console(force_terminal=True, _environ={"TERM": "dumb" if dumb else "xterm"})
-        monkeypatch.setattr(display, "Console", lambda console=console, **_: console)
-        assert type(display.display(as_json=False)) is kind
+    screen = io.TextIOWrapper(io.BytesIO(), encoding)
+    console = Console(file=screen, force_terminal=True, _environ={"TERM": term})
+    monkeypatch.setattr(display, "Console", lambda **_: console)
+    assert type(display.display(as_json=False)) is kind
 
 
 @pytest.mark.parametrize("columns", [200, 40, 24, 9])
