@@ -20,7 +20,8 @@ def say(line: str) -> None:
 
 def bold(text: str) -> str:
     """Text of the answer that stands out where somebody may be looking."""
-    is_plain = os.environ.get("NO_COLOR") or not is_screen(sys.stdout)
+    is_dumb = os.environ.get("TERM") in ("dumb", "unknown")
+    is_plain = is_dumb or os.environ.get("NO_COLOR") or not is_screen(sys.stdout)
     return text if is_plain else typer.style(text, bold=True)
 
 

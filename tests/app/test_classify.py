@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from app.classify import MANY_FILES
 from app.cli import cli
+from app.terminal import bold
 
 
 def run(*arguments: object) -> Result:
@@ -257,6 +258,17 @@ def test_ctrl_c_is_130_and_no_traceback(folder, model_file):
         assert len(rows.readlines()) < 90
     assert Path("errors").read_text() == ""
     os.close(errors)
+
+
+@pytest.mark.parametrize(
+    ("term", "no_color", "is_bold"),
+    [("xterm", "", True), ("xterm", "1", False), ("dumb", "", False)],
+)
+def test_an_answer_is_bold_where_a_terminal_shows_it(monkeypatch, term, no_color, is_bold):
+    monkeypatch.setattr("app.terminal.is_screen", lambda _: True)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert bold("yes") == ("\x1b[1myes\x1b[0m" if is_bold else "yes")
 
 
 def test_many_files_have_a_bar_when_the_answers_go_elsewhere(folder, model_file):
