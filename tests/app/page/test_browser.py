@@ -179,6 +179,19 @@ def test_names_of_any_length_stand_beside_their_lanes(browser, served):
     page.close()
 
 
+def test_a_long_keyword_is_large_and_whole_on_a_phone(browser, served):
+    page = opened(browser, served.url, viewport={"width": 320, "height": 640})
+    word = page.locator(".sssm-word")
+    page.evaluate("""() => {
+        const live = document.querySelector("sssm-live");
+        live.show(true);
+        live.on_word({ keyword: "refrigerator", score: 0.9, time_s: 1 });
+    }""")
+    assert word.text_content() == "refrigerator"
+    assert word.evaluate("word => word.scrollWidth <= word.clientWidth")
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("seconds", "digits", "said"),
     [(0, 0, "0 s"), (59.94, 1, "59.9 s"), (59.96, 1, "1:00.0"), (119.6, 0, "2:00"),
