@@ -4,7 +4,7 @@ const BLOCK = 128; // samples that an audio thread handles at once
 const BACKLOG_S = 8; // unsent sound after which chunks are dropped, which their numbers show
 
 export class Ear {
-  // on: {message(object), end(reason)}; end is called once, with "" where all went well.
+  // on: {message(object), paused(is), end(reason)}; end is called once, with "" where all went well.
   constructor(settings, on) {
     this.settings = settings;
     this.on = on;
@@ -38,6 +38,7 @@ export class Ear {
     });
     this.worklet.port.onmessage = ({ data }) => this.pass(data);
     this.context.createMediaStreamSource(this.stream).connect(this.worklet);
+    this.context.onstatechange = () => this.on.paused(this.context.state !== "running");
   }
 
   connect() {
@@ -89,6 +90,8 @@ export class Ear {
       track.onended = null;
       track.stop();
     }
-    if (this.context && this.context.state !== "closed") this.context.close();
+    if (!this.context || this.context.state === "closed") return;
+    this.context.onstatechange = null;
+    this.context.close();
   }
 }

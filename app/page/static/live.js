@@ -7,6 +7,7 @@ const FRAME_S = 0.01;
 const WORD_MS = 1500; // a word is large for so long
 const ROWS = 200;
 const FLOOR_DB = -60;
+const PAUSED = "The browser has paused the microphone, as during a call. Nothing is heard until it goes on.";
 
 class Live extends HTMLElement {
   connectedCallback() {
@@ -78,6 +79,7 @@ class Live extends HTMLElement {
     this.notice.textContent = "";
     const ear = new Ear(this.settings, {
       message: (message) => this.ear === ear && this[`on_${message.type}`]?.(message),
+      paused: (is) => this.ear === ear && (this.notice.textContent = is ? PAUSED : ""),
       end: (reason) => this.ear === ear && this.stopped(reason),
     });
     this.ear = ear;
@@ -87,7 +89,7 @@ class Live extends HTMLElement {
     } catch (error) {
       const denied = error.name === "NotAllowedError" ? "The microphone was not allowed. " : "";
       const none = error.name === "NotFoundError" ? "There is no microphone. " : "";
-      ear.finish(denied || none || error.message);
+      ear.finish(denied || none || error.message || error.name);
     }
   }
 

@@ -282,6 +282,22 @@ def test_a_page_without_a_microphone_says_what_to_do(browser, served):
     context.close()
 
 
+def test_a_microphone_that_the_browser_pauses_is_told_until_it_goes_on(browser, served):
+    page = opened(browser, served.url)
+    page.locator("sssm-live .sssm-button").click()
+    context = "document.querySelector('sssm-live').ear?.context"
+    page.wait_for_function(f"!!{context}?.onstatechange")
+    notice = page.locator("sssm-live .sssm-notice")
+    page.evaluate(f"{context}.suspend()")
+    notice.filter(has_text="paused the microphone").wait_for()
+    page.evaluate(f"{context}.resume()")
+    notice.filter(has_not_text="paused").wait_for(state="attached")
+    page.locator("sssm-live .sssm-button").click()
+    page.locator("sssm-live:not(.sssm-listening)").wait_for()
+    assert notice.text_content() == ""
+    page.close()
+
+
 def test_credentials_cover_the_page_and_its_websocket(browser, model_file):
     with serving(str(model_file), accounts={"ann": "secret"}) as served:
         context = browser.new_context(http_credentials={"username": "ann", "password": "secret"})
