@@ -1,9 +1,9 @@
-"""The training loop: one optimizer, a moving average of the weights, exact resume.
+"""The training loop: two optimizers, a moving average of the weights, exact resume.
 
 A step is a function of its number and of the checkpoint before it: clips and streams are drawn from
 (seed, rank, step), dropout from (seed, rank, step), the rates from the step.  So the number is the
 loader's position and the state of every generator; what else a checkpoint holds are weights, the
-optimizer's moments, the average, and the state that the streams have reached.  A resumed run equals
+optimizers' moments, the average, and the state that the streams have reached.  A resumed run equals
 an uninterrupted one bit for bit (on a CPU).
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sssm.layers.contract import leaves
@@ -35,7 +36,7 @@ from training.initial import initial_model
 from training.inventory import inventory
 from training.labels import label_set, labels_of
 from training.objective import Losses, Objective, StreamState
-from training.optimizer import optimizer_of, set_rates
+from training.optimizer import optimizers_of, set_rates
 from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD
 from training.progress import Progress
 from training.recipe import Recipe
@@ -106,7 +107,7 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
 
 
 class Trainer:
-    """Model, optimizer, moving average and streams' state of one run.
+    """Model, optimizers, moving average and streams' state of one run.
 
     Args:
         recipe: rates and steps.
@@ -118,7 +119,9 @@ class Trainer:
     def __init__(self, recipe: Recipe, fabric: Fabric, objective: Objective, folder: RunFolder):
         self.recipe, self.fabric, self.folder = recipe, fabric, folder
         self.average = AveragedModel(objective.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
-        self.objective, self.optimizer = fabric.setup(objective, optimizer_of(objective, recipe))
+        self.objective, *self.optimizers = fabric.setup(
+            objective, *optimizers_of(objective, recipe)
+        )
         self.average.to(fabric.device)
         self.heard: list[StreamState] = []  # one for the rows of each loader
         if rows := recipe.stream_rows:
@@ -142,7 +145,8 @@ class Trainer:
             return 0
         try:
             self.objective.load_state_dict(saved["objective"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             self.average.load_state_dict(saved["average"])
             self.heard = [
                 from_leaves(state, [ranks[self.fabric.global_rank] for ranks in of_ranks])
@@ -194,7 +198,7 @@ class Trainer:
         """One batch, one update."""
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 1_000_003 + step + self.fabric.global_rank * 1_000_000_007)
-        set_rates(self.optimizer, step, recipe)
+        set_rates(self.optimizers, step, recipe)
         self.objective.train()
         turn = step % recipe.loaders
         losses: Losses
@@ -204,16 +208,16 @@ class Trainer:
         if self.heard:
             self.heard[turn] = heard
         self.fabric.backward(losses.total)
-        norm = self.fabric.clip_gradients(
-            self.objective, self.optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
-        )
-        if norm is None or not math.isfinite(norm.item()):  # of all devices' mean: they agree
+        # Fabric's own clips what one optimizer has.
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), recipe.clip_norm)
+        if not math.isfinite(norm.item()):  # of all devices' mean: they agree
             raise DivergedError(
                 f"step {step + 1}: loss {losses.total.item():.4g}, the norm of its gradient is not "
                 f"finite; {self.folder.checkpoint} keeps what was saved before; try a lower lr"
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.average.update_parameters(self.objective.model)
         return losses
 
@@ -225,7 +229,7 @@ class Trainer:
                 {
                     "step": step,
                     "objective": self.objective.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                     "average": self.average.state_dict(),
                     "heard": heard,
                 }

@@ -1,10 +1,12 @@
-"""AdamW with three groups of parameters, and the learning rate of every step."""
+"""Muon for the layers' matrices, AdamW for all else, and the learning rate of every step."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
 
+from training.muon import Muon
 from training.recipe import Recipe
 
 STATE_SPACE = (
@@ -14,27 +16,38 @@ STATE_SPACE = (
 own, no weight decay."""
 
 
-def optimizer_of(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """A, B and dt at `ssm_lr`; other matrices and vectors at `lr`; only other matrices decay."""
+def optimizers_of(module: nn.Module, recipe: Recipe) -> tuple[torch.optim.AdamW, Muon]:
+    """A, B and dt at `ssm_lr`; other matrices and vectors at `lr`; only other matrices decay.
+
+    Heads, whose rows are classes and not directions, are AdamW's.
+    """
     states: list[nn.Parameter] = []
-    matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
+    heads: list[nn.Parameter] = []
+    matrices: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        if name.rsplit(".", 1)[-1] in STATE_SPACE:
+        *_, owner, own = ("", *name.split("."))
+        if own in STATE_SPACE:
             states.append(parameter)
+        elif parameter.dim() != 2:
+            vectors.append(parameter)
         else:
-            (matrices if parameter.dim() == 2 else vectors).append(parameter)
+            (heads if owner.endswith("head") else matrices).append(parameter)
+    decay = recipe.weight_decay
     groups = [
         {"params": states, "highest": recipe.ssm_lr, "weight_decay": 0.0},
         {"params": vectors, "highest": recipe.lr, "weight_decay": 0.0},
-        {"params": matrices, "highest": recipe.lr, "weight_decay": recipe.weight_decay},
+        {"params": heads, "highest": recipe.lr, "weight_decay": decay},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+    return (
+        torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98)),
+        Muon([{"params": matrices, "highest": recipe.lr, "weight_decay": decay}]),
+    )
 
 
-def set_rates(optimizer: torch.optim.Optimizer, step: int, recipe: Recipe) -> None:
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], step: int, recipe: Recipe) -> None:
     """Give every group its rate at a step."""
-    for group in optimizer.param_groups:
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = group["highest"] * share_of_rate(step, recipe)
 
 

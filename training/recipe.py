@@ -41,7 +41,7 @@ class Recipe:
         steps: batches until the end of the cosine.
         batch: clips a step and device.
         clip_s: seconds of a clip.
-        lr: of AdamW at its highest.
+        lr: of Muon and AdamW at its highest.
         ssm_lr: the same for A, B and dt of S4 and S4D, A of Mamba, the bank's modes and the leaky
             means' rates, which have no weight decay either.
         weight_decay: of the other matrices.

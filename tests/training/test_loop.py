@@ -13,19 +13,23 @@ from training.corpus import Spoken
 from training.initial import initial_model
 from training.labels import LabelSet
 from training.loop import _digest
-from training.optimizer import STATE_SPACE, optimizer_of, set_rates, share_of_rate
+from training.optimizer import STATE_SPACE, optimizers_of, set_rates, share_of_rate
 from training.recipe import Recipe
 
 RECIPE = Recipe(lr=4e-3, ssm_lr=1e-3, weight_decay=0.02, warmup=10, steps=100)
 
 
+def groups_of(optimizers):
+    return [group for optimizer in optimizers for group in optimizer.param_groups]
+
+
 def test_state_space_parameters_have_their_own_rate_and_no_decay():
     model = KeywordModel(ModelConfig(labels=("a", "b"), depth=2))
-    optimizer = optimizer_of(model, RECIPE)
-    groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    optimizers = optimizers_of(model, RECIPE)
+    groups = {id(p): group for group in groups_of(optimizers) for p in group["params"]}
     names = dict(model.named_parameters())
     assert len(groups) == len(names)  # each once
-    set_rates(optimizer, 10, RECIPE)
+    set_rates(optimizers, 10, RECIPE)
     for name, parameter in names.items():
         own = name.rsplit(".", 1)[-1] in STATE_SPACE
         group = groups[id(parameter)]
@@ -45,7 +49,7 @@ def test_state_space_parameters_have_their_own_rate_and_no_decay():
 def test_state_space_parameters_are_all_of_a_b_and_dt(shape, own):
     sizes = {"bands": 4, "channels": 4, "state_size": 2, "depth": 1}
     model = KeywordModel(ModelConfig(labels=("a", "b"), **sizes | shape))
-    groups = optimizer_of(model, RECIPE).param_groups
+    groups = groups_of(optimizers_of(model, RECIPE))
     (states,) = (group["params"] for group in groups if group["highest"] == RECIPE.ssm_lr)
     ids = {id(parameter) for parameter in states}
     named = {name.rsplit(".", 1)[-1] for name, p in model.named_parameters() if id(p) in ids}
