@@ -9,14 +9,11 @@ an uninterrupted one bit for bit (on a CPU).
 
 import hashlib
 import math
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +40,7 @@ from training.recipe import Recipe
 from training.run import Log, RunFolder
 from training.scoring import LabelledClip, clip_scores, held_out_of_each, labelled_clips
 from training.steps import Step, Steps
+from training.stop_flag import StopFlag
 from training.streams import Streams
 from training.vocabulary import Vocabulary
 
@@ -169,7 +167,7 @@ class Trainer:
         main, recipe = self.fabric.is_global_zero, self.recipe
         with (
             ExitStack() as at_the_end,
-            _StopFlag() as stop,
+            StopFlag() as stop,
             Progress(first, recipe.steps, visible=main) as progress,
         ):
             log = Log(self.folder, first) if main else None
@@ -283,22 +281,3 @@ def _digest(corpus: Corpus) -> str:
     names = [f"{e.path} {e.split} {e.word} {e.length}" for e in corpus.entries]
     names += [f"{path} {words}" for path, words in sorted(corpus.words.items())]
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
-
-
-class _StopFlag:
-    """Ctrl-C asks; the loop stops after the step, when everything agrees.  Twice kills."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> "_StopFlag":
-        self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self._before)
