@@ -1,4 +1,4 @@
-"""The training loop: two optimizers, a moving average of the weights, exact resume.
+"""The training loop: optimizers, a moving average of the weights, exact resume.
 
 A step is a function of its number and of the checkpoint before it: clips and streams are drawn from
 (seed, rank, step), dropout from (seed, rank, step), the rates from the step.  So the number is the

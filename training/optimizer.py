@@ -1,4 +1,4 @@
-"""Muon for the layers' matrices, AdamW for all else, and the learning rate of every step."""
+"""AdamW, Muon for the layers' matrices, and the learning rate of every step."""
 
 import math
 from collections.abc import Iterable
@@ -16,33 +16,37 @@ STATE_SPACE = (
 own, no weight decay."""
 
 
-def optimizers_of(module: nn.Module, recipe: Recipe) -> tuple[torch.optim.AdamW, Muon]:
+def optimizers_of(module: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """A, B and dt at `ssm_lr`; other matrices and vectors at `lr`; only other matrices decay.
 
-    Heads, whose rows are classes and not directions, are AdamW's.
+    The layers' matrices are Muon's, at `matrix_lr`, where that is above 0.  Heads, whose rows are
+    classes and not directions, are always AdamW's.
     """
     states: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
-    heads: list[nn.Parameter] = []
     matrices: list[nn.Parameter] = []
+    for_muon: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         *_, owner, own = ("", *name.split("."))
         if own in STATE_SPACE:
             states.append(parameter)
         elif parameter.dim() != 2:
             vectors.append(parameter)
+        elif recipe.matrix_lr and not owner.endswith("head"):
+            for_muon.append(parameter)
         else:
-            (heads if owner.endswith("head") else matrices).append(parameter)
+            matrices.append(parameter)
     decay = recipe.weight_decay
     groups = [
         {"params": states, "highest": recipe.ssm_lr, "weight_decay": 0.0},
         {"params": vectors, "highest": recipe.lr, "weight_decay": 0.0},
-        {"params": heads, "highest": recipe.lr, "weight_decay": decay},
+        {"params": matrices, "highest": recipe.lr, "weight_decay": decay},
     ]
-    return (
-        torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98)),
-        Muon([{"params": matrices, "highest": recipe.lr, "weight_decay": decay}]),
-    )
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=0, betas=(0.9, 0.98))]
+    if for_muon:
+        group = {"params": for_muon, "highest": recipe.matrix_lr, "weight_decay": decay}
+        optimizers.append(Muon([group]))
+    return optimizers
 
 
 def set_rates(optimizers: Iterable[torch.optim.Optimizer], step: int, recipe: Recipe) -> None:

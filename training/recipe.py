@@ -25,7 +25,7 @@ RANGES = {
     "speed_range": (0, 0.5), "snr_low_db": (-120, 120), "snr_high_db": (-120, 120),
     "gain_low_db": (-120, 120), "gain_high_db": (-120, 120), "weight_decay": (0, 100),
     "word_weight": (0, 1000), "phone_weight": (0, 1000), "stream_weight": (0, 1000),
-    "slowest_s": (0.01, 10),
+    "slowest_s": (0.01, 10), "matrix_lr": (0, 1000),
 }  # fmt: skip
 LOW_TO_HIGH = (("snr_low_db", "snr_high_db"), ("gain_low_db", "gain_high_db"))
 
@@ -41,8 +41,10 @@ class Recipe:
         steps: batches until the end of the cosine.
         batch: clips a step and device.
         clip_s: seconds of a clip.
-        lr: of Muon and AdamW at its highest.
-        ssm_lr: the same for A, B and dt of S4 and S4D, A of Mamba, the bank's modes and the leaky
+        lr: of AdamW at its highest.
+        matrix_lr: of Muon, which learns the layers' matrices; 0 leaves them to AdamW, which is no
+            worse where a model is trained on from another one.
+        ssm_lr: of AdamW for A, B and dt of S4 and S4D, A of Mamba, the bank's modes and the leaky
             means' rates, which have no weight decay either.
         weight_decay: of the other matrices.
         warmup: steps in which the rates rise.
@@ -85,6 +87,7 @@ class Recipe:
     batch: int = 64
     clip_s: float = 1.0
     lr: float = 4e-3
+    matrix_lr: float = 4e-3
     ssm_lr: float = 1e-3
     weight_decay: float = 0.02
     warmup: int = 300
@@ -196,8 +199,8 @@ PRESETS = {
     ),
     "own-words": Recipe(
         labels="folder", steps=500, batch=32, stream_rows=16, vocabulary=0, word_weight=0.0,
-        phone_weight=0.0, lr=2e-3, ssm_lr=5e-4, warmup=50, ema=0.99, validate_every=100,
-        pitch=0.3, speed_range=0.2,
+        phone_weight=0.0, lr=2e-3, matrix_lr=0.0, ssm_lr=5e-4, warmup=50, ema=0.99,
+        validate_every=100, pitch=0.3, speed_range=0.2,
     ),
     "smoke": Recipe(
         labels="folder", bands=16, channels=16, state_size=4, depth=2, steps=60, batch=16,

@@ -1,6 +1,7 @@
 """Rates, groups, and what of a step comes from its number."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from training.loop import _digest
 from training.optimizer import STATE_SPACE, optimizers_of, set_rates, share_of_rate
 from training.recipe import Recipe
 
-RECIPE = Recipe(lr=4e-3, ssm_lr=1e-3, weight_decay=0.02, warmup=10, steps=100)
+RECIPE = Recipe(lr=4e-3, matrix_lr=6e-3, ssm_lr=1e-3, weight_decay=0.02, warmup=10, steps=100)
 
 
 def groups_of(optimizers):
@@ -33,9 +34,20 @@ def test_state_space_parameters_have_their_own_rate_and_no_decay():
     for name, parameter in names.items():
         own = name.rsplit(".", 1)[-1] in STATE_SPACE
         group = groups[id(parameter)]
-        assert group["lr"] == (1e-3 if own else 4e-3) * share_of_rate(10, RECIPE)
-        assert group["weight_decay"] == (0.02 if parameter.dim() == 2 and not own else 0)
+        is_matrix = parameter.dim() == 2 and not own
+        by_muon = is_matrix and name != "head.weight"
+        rate = 1e-3 if own else 6e-3 if by_muon else 4e-3
+        assert group["lr"] == rate * share_of_rate(10, RECIPE)
+        assert group["weight_decay"] == (0.02 if is_matrix else 0)
     assert sum(name.endswith(("log_dt", "log_decay", "frequency")) for name in names) == 6
+
+
+def test_without_a_rate_of_their_own_matrices_are_left_to_adamw():
+    model = KeywordModel(ModelConfig(labels=("a", "b"), depth=2))
+    (adamw,) = optimizers_of(model, replace(RECIPE, matrix_lr=0.0))
+    assert isinstance(adamw, torch.optim.AdamW)
+    learned = [p for group in adamw.param_groups for p in group["params"]]
+    assert len(learned) == len(list(model.parameters()))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_what_is_no_setting_is_refused(setting, message):
         ("dropout ema unknown_share silence_share", 1, "in"),
         ("sentence_share phrase_share speed pitch noise babble", 1.5, "in"),
         ("room low_pass notch tilt time_mask", -0.5, "in"),
-        ("word_weight phone_weight stream_weight weight_decay", -1, "in"),
+        ("word_weight phone_weight stream_weight weight_decay matrix_lr", -1, "in"),
         ("warmup vocabulary stream_rows seed", -1, "not be below 0|in"),
     ],
 )
