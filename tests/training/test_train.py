@@ -198,7 +198,8 @@ def test_own_words_learn_from_talk_in_streams(smoke, tmp_path):
 
 def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
     trained = smoke[0] / "model.safetensors"
-    still = ("--init", str(trained), *SHORT, "steps=1", "lr=1e-30", "ssm_lr=1e-30")
+    rates = [f"{name}=1e-30" for name in ("lr", "matrix_lr", "ssm_lr")]
+    still = ("--init", str(trained), *SHORT, "steps=1", *rates)
     assert train(words, tmp_path, *still)[0] == 0
     before, after = (
         load_model(path)[0].state_dict() for path in (trained, tmp_path / "model.safetensors")
