@@ -211,7 +211,7 @@ class Trainer:
         if not math.isfinite(norm.item()):  # of all devices' mean: they agree
             raise DivergedError(
                 f"step {step + 1}: loss {losses.total.item():.4g}, the norm of its gradient is not "
-                f"finite; {self.folder.checkpoint} keeps what was saved before; try a lower lr"
+                f"finite; {self.folder.checkpoint} keeps what was saved before; try lower rates"
             )
         for optimizer in self.optimizers:
             optimizer.step()
