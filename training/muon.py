@@ -1,6 +1,6 @@
 """Muon: steps of a matrix that are made orthogonal.
 
-PyTorch has it too, in bfloat16 alone, in which many a processor takes seventeen times as long.
+PyTorch has it too, in bfloat16 alone, in which many a processor takes twenty times as long.
 """
 
 from collections.abc import Iterable
