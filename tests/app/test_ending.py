@@ -49,7 +49,7 @@ def test_only_what_libraries_write_is_hidden_and_only_for_as_long():
 def test_what_a_command_prints_is_shown_by_the_line_where_a_picture_is_drawn(tmp_path):
     shown: list[str] = []
     hook = Hook(
-        "sh -c 'echo one; printf tw >&2; read _ < more; echo o; printf end'", print, shown.append
+        "sh -c 'echo one; printf tw >&2; read _ < more; echo o; printf end'", print, shown.extend
     )
     os.mkfifo(tmp_path / "more")
     before = Path.cwd()
@@ -70,7 +70,7 @@ def test_a_command_may_open_standard_error_by_its_name(tmp_path):
     shown: list[str] = []
     program = 'echo something long > /dev/stderr; read _ < "$0"; echo end > /dev/stderr'
     os.mkfifo(tmp_path / "more")
-    hook = Hook(f"sh -c '{program}' '{tmp_path / 'more'}'", print, shown.append)
+    hook = Hook(f"sh -c '{program}' '{tmp_path / 'more'}'", print, shown.extend)
     hook.run({})
     with open(tmp_path / "more", "w"):  # it has printed so far
         hook.reap()
@@ -80,7 +80,7 @@ def test_a_command_may_open_standard_error_by_its_name(tmp_path):
 
 def test_what_commands_print_in_days_does_not_fill_the_disk():
     shown: list[str] = []
-    hook = Hook("sh -c 'seq 1000; sleep 0.2; echo $SSSM_KEYWORD'", print, shown.append)
+    hook = Hook("sh -c 'seq 1000; sleep 0.2; echo $SSSM_KEYWORD'", print, shown.extend)
     for keyword in ("yes", "no"):  # the second begins while the first still runs
         hook.run({"keyword": keyword})
     sizes = []
