@@ -3,13 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
+from nervous import nervous_model
 
-from sssm.config import ModelConfig
 from sssm.labels import SILENCE, UNKNOWN
-from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
-from sssm.weights import ModelCard, save_model
 from training.corpus import open_corpus
 from training.speech_commands import CORE_WORDS
 from training.stream_scoring import Negatives, Positives
@@ -23,17 +20,8 @@ def corpus(commands_root):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Untrained, and sure of something all the time."""
     labels = (*CORE_WORDS, UNKNOWN, SILENCE)
-    config = ModelConfig(labels=labels, bands=8, channels=8, state_size=2, depth=1)
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = KeywordModel(config)
-        torch.nn.init.normal_(network.head.weight, std=1.5)
-    path = tmp_path_factory.mktemp("model") / "nervous.safetensors"
-    card = ModelCard(config=config, training_data="none", licence="none", accuracy={})
-    save_model(path, network, card)
-    return path
+    return nervous_model(tmp_path_factory.mktemp("model"), labels, seed=5)
 
 
 def watch(groups, _):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nervous
 import numpy as np
 import pytest
 import soundfile
@@ -15,31 +16,19 @@ from app.calibrate import _choose, _report
 from app.cli import cli
 from app.labelled import LabelledRecordings, left_out, of_keywords
 from sssm.calibration import HIGHEST
-from sssm.config import ModelConfig
 from sssm.intervals import poisson_interval
-from sssm.model import KeywordModel
 from sssm.spotter import KeywordSpotter
 from sssm.thresholds import read_thresholds
 from sssm.traces import Fired
-from sssm.weights import ModelCard, load_model, save_model
+from sssm.weights import load_model, save_model
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def nervous_model(tmp_path_factory):
-    """Untrained, with a head that is sure of something all the time."""
-    config = ModelConfig(
-        labels=("yes", "no", "_unknown_"), bands=8, channels=8, state_size=2, depth=1
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = KeywordModel(config)
-        torch.nn.init.normal_(model.head.weight, std=1.5)
-    path = tmp_path_factory.mktemp("model") / "nervous.safetensors"
-    card = ModelCard(config=config, training_data="none", licence="none", accuracy={})
-    save_model(path, model, card)
-    return path
+    folder = tmp_path_factory.mktemp("model")
+    return nervous.nervous_model(folder, ("yes", "no", "_unknown_"), seed=3)
 
 
 @pytest.fixture(scope="module")

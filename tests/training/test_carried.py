@@ -1,27 +1,14 @@
 """States that are carried from a step to the next."""
 
-import pytest
 import torch
-from recorded_words import corpus, labels
+from recorded_words import corpus, labels, streams
 
 from sssm.config import ModelConfig
 from sssm.layers.contract import leaves
 from sssm.model import KeywordModel
 from training.carried import detach, from_leaves, restart
-from training.recipe import Recipe
-from training.streams import Streams
 
-__all__ = ["corpus", "labels"]  # fixtures
-
-RECIPE = Recipe(
-    labels="folder", stream_rows=3, stream_s=0.5, session_s=4.0, room=0.0, low_pass=0.0, notch=0.0,
-    tilt=0.0,
-)  # fmt: skip
-
-
-@pytest.fixture
-def streams(corpus, labels):
-    return Streams(corpus, labels, RECIPE, 0)
+__all__ = ["corpus", "labels", "streams"]  # fixtures
 
 
 def test_a_row_that_restarts_hears_its_session_alone(streams):

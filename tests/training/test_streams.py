@@ -6,29 +6,18 @@ import numpy as np
 import pytest
 import torch
 from generated_words import SAMPLE_RATE_HZ, WORDS, make_words
-from recorded_words import corpus, labels, recorded
+from recorded_words import RECIPE, corpus, labels, recorded, streams
 
 from training import augment, pools
 from training import streams as under_test
 from training.augment import at_level
 from training.corpus import Entry, open_corpus
 from training.labels import LabelSet
-from training.recipe import Recipe
 from training.streams import NOTHING, Streams, maybe
 from training.streams_sounds import Sound
 from training.word_end import FRAME
 
-__all__ = ["corpus", "labels"]  # fixtures
-
-RECIPE = Recipe(
-    labels="folder", stream_rows=3, stream_s=0.5, session_s=4.0, room=0.0, low_pass=0.0, notch=0.0,
-    tilt=0.0,
-)  # fmt: skip
-
-
-@pytest.fixture
-def streams(corpus, labels):
-    return Streams(corpus, labels, RECIPE, 0)
+__all__ = ["corpus", "labels", "streams"]  # fixtures
 
 
 # Labels.
