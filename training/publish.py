@@ -25,7 +25,7 @@ from sssm.thresholds import read_thresholds
 from sssm.weights import WEIGHTS, ModelCard, fingerprint, load_model, save_model
 from training.console import failures_told
 from training.evaluate import Measured, measure
-from training.sound_alikes import read_text
+from training.texts import read_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

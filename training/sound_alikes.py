@@ -21,9 +21,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from sssm.reason import reason_of
 from training.console import failures_told, say, tell
 from training.pools import with_likes
+from training.texts import read_text
 from training.vocabulary import is_vowel, pronounced, require_pronounced
 
 LENGTH = (4, 12)  # words of a sentence
@@ -173,20 +173,6 @@ def _choose(
         sentence = left.pop()
         chosen.update(sentence)
         yield sentence
-
-
-def read_text(path: Path) -> str:
-    """A whole text.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: {reason_of(error)}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a text in UTF-8") from None
 
 
 if __name__ == "__main__":

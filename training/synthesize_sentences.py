@@ -16,8 +16,8 @@ import numpy as np
 import typer
 
 from training.console import INPUT_FAILED, failures_told, tell, track
-from training.sound_alikes import read_text
 from training.tables import extended
+from training.texts import read_text
 from training.vocabulary import words_of
 from training.voices import Kokoro, Speaker, write
 
