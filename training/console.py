@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TypeVar
 
 import typer
@@ -20,6 +21,8 @@ T = TypeVar("T")
 def say(line: str) -> None:
     """A line of the answer."""
     with answering():
+        if isinstance(sys.stdout, TextIOWrapper):  # not every screen can show every word
+            sys.stdout.reconfigure(errors="backslashreplace")
         print(line, flush=True)
 
 

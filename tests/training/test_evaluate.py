@@ -275,6 +275,16 @@ def test_as_a_command_that_cannot_answer(folder, make_model, tmp_path):
     assert done.stderr.splitlines()[-1] == "standard output: no space left on device"
 
 
+def test_a_word_that_the_screen_cannot_show_is_answered_all_the_same(make_model, tmp_path):
+    """As on Windows, where a file gets what its own alphabet has."""
+    write(tmp_path / "in" / "лампа" / "1.wav", noise(1, np.random.default_rng(0)))
+    model = make_model("лампа", "no", UNKNOWN, SILENCE)
+    arguments = ["--folder", tmp_path / "in", "--model", model, "--png", tmp_path / "x.png"]
+    result = CliRunner(charset="cp1252").invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert r"\u043b\u0430\u043c\u043f\u0430" in result.stdout
+
+
 def test_as_a_command_whose_reader_leaves(folder, make_model, tmp_path):
     model = make_model("yes", "no", UNKNOWN, SILENCE)
     command = [sys.executable, "-m", "training.evaluate", "--folder", folder, "--model", model]
