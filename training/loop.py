@@ -34,7 +34,7 @@ from training.inventory import inventory
 from training.labels import label_set, labels_of
 from training.objective import Losses, Objective, StreamState
 from training.optimizer import optimizers_of, set_rates
-from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD
+from training.own_words import CLIPS_ALONE, NO_TALK, THRESHOLD, as_bytes
 from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
@@ -280,4 +280,4 @@ def _digest(corpus: Corpus) -> str:
     """Name of what was recorded and where its words are: other recordings, other batches."""
     names = [f"{e.path} {e.split} {e.word} {e.length}" for e in corpus.entries]
     names += [f"{path} {words}" for path, words in sorted(corpus.words.items())]
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    return hashlib.sha256(as_bytes("\n".join(names))).hexdigest()[:16]

@@ -75,13 +75,18 @@ def held_out(groups: Mapping[str, Counter[str]]) -> set[str]:
         total.update(words)
     taken: Counter[str] = Counter()
     names = set()
-    for name in sorted(groups, key=lambda name: hashlib.sha1(name.encode()).digest()):
+    for name in sorted(groups, key=lambda name: hashlib.sha1(as_bytes(name)).digest()):
         words = groups[name]
         wanted = any(taken[word] < VALIDATION_SHARE * total[word] for word in words)
         if wanted and all(2 * (taken[word] + n) <= total[word] for word, n in words.items()):
             names.add(name)
             taken.update(words)
     return names
+
+
+def as_bytes(name: str) -> bytes:
+    """A name in UTF-8; it may be none, where a file's is from another system."""
+    return name.encode(errors="surrogatepass")
 
 
 def subfolders(root: Path) -> list[Path]:

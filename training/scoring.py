@@ -16,6 +16,7 @@ from sssm.timing import FRAMES_HZ
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet
+from training.own_words import as_bytes
 from training.pools import as_float
 from training.speech_commands import CORE_WORDS
 
@@ -48,7 +49,7 @@ def labelled_clips(
     if labels.unknown:
         others = [n for n in numbers if corpus.entries[n].word not in labels.keywords]
         if keywords and set(labels.keywords) == set(CORE_WORDS):
-            others.sort(key=lambda n: hashlib.sha256(corpus.entries[n].path.encode()).digest())
+            others.sort(key=lambda n: hashlib.sha256(as_bytes(corpus.entries[n].path)).digest())
             others = others[:average]
         clips += [_clip(corpus, n, UNKNOWN) for n in others]
     if labels.silence and silence_is_zeros:

@@ -10,7 +10,7 @@ import torch
 from sssm.config import ModelConfig
 from sssm.model import KeywordModel
 from sssm.weights import load_model
-from training.corpus import Spoken
+from training.corpus import Entry, Spoken
 from training.initial import initial_model
 from training.labels import LabelSet
 from training.loop import _digest
@@ -116,6 +116,14 @@ def test_other_times_of_words_are_other_recordings():
     before = _digest(corpus)
     words["speech/b.opus"] = [Spoken("lamp", 0, 100)]
     assert _digest(corpus) != before
+
+
+def test_recordings_are_known_by_names_that_are_no_utf_8_too():
+    corpora = [
+        SimpleNamespace(entries=[Entry(path, "commands", "training", "door", "ann")], words={})
+        for path in ("door/caf\udce9.wav", "door/caf\udcea.wav")
+    ]
+    assert len(set(map(_digest, corpora))) == 2
 
 
 def test_front_and_layer_are_what_the_recipe_says():

@@ -137,6 +137,13 @@ def test_a_word_with_accents_is_one_however_its_folder_spells_it(folder):
         check_names(["Lo\u0308we", "L\u00f6we"], Path("words"))
 
 
+def test_a_name_from_another_system_may_be_no_utf_8(folder):
+    root = folder("door/1.wav", "door/2.wav")
+    (root / "door" / "2.wav").rename(root / "door" / "caf\udce9.wav")
+    found, _ = recordings(root)
+    assert [r.path.name for r in found] == ["1.wav", "caf\udce9.wav"]
+
+
 def test_what_a_file_was_made_of_may_lie_beside_it(folder):
     root = folder("door/memo.wav", "door/band.mp4/1.wav")
     (root / "door" / "memo.m4a").touch()

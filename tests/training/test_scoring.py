@@ -70,6 +70,15 @@ def test_unknown_clips_are_chosen_by_the_hash_of_their_paths(corpus):
     assert chosen == by_hash[:3]
 
 
+def test_the_path_of_an_unknown_clip_may_be_no_utf_8(corpus_of):
+    word = (Entry("yes/1.wav", "commands", "validation", "yes", "ann"), noise(100))
+    other = (Entry("_unknown_/caf\udce9.wav", "commands", "validation", UNKNOWN, "ann"), noise(100))
+    labels = LabelSet(CORE_WORDS, unknown=True, silence=False)
+    corpus = corpus_of(*[word] * len(CORE_WORDS), other)
+    clips = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
+    assert clips[-1].path == "_unknown_/caf\udce9.wav"
+
+
 def test_silence_is_cut_at_even_spacing_from_what_is_held_out(corpus_of):
     x = np.arange(10 * SAMPLE_RATE_HZ) // 100
     word = (Entry("w", "commands", "validation", "door", "ann"), noise(100))
