@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sssm.reason import reason_of
+from sssm.reason import reader_has_left, reason_of
 
 MOST_AT_ONCE = 32  # commands that never end must not fill the machine
 PATIENCE_S = 2.0  # at the end
@@ -24,7 +24,7 @@ class Hook:
     in a session of its own, so Ctrl-C reaches the listener alone.
 
     Args:
-        command: split as a shell would, and run without one.
+        command: split as a shell would, but for backslashes on Windows; run without one.
         tell: hears of what fails, once for each kind of failure.
         show: hears what it prints, where a picture would be drawn over it; else None.
 
@@ -39,15 +39,18 @@ class Hook:
         show: Callable[[Sequence[str]], None] | None = None,
     ):
         try:
-            self._command = shlex.split(command)
+            words = _words(command)
         except ValueError as error:
             raise ValueError(f"--on-detection {command!r}: {str(error).lower()}") from None
-        if not self._command:
+        if not words:
             raise ValueError("--on-detection: an empty command")
-        if shutil.which(self._command[0]) is None:
-            is_there = os.path.isfile(self._command[0])
+        self._name = words[0]
+        program = shutil.which(self._name)
+        if program is None:
+            is_there = os.path.isfile(self._name)
             reason = "not a program: chmod +x makes it one" if is_there else "no such command"
-            raise ValueError(f"--on-detection {self._command[0]}: {reason}")
+            raise ValueError(f"--on-detection {self._name}: {reason}")
+        self._command = [program, *words[1:]]  # Windows starts no light.bat that is called light
         self._tell, self._show = tell, show
         # A file, not a pipe: who still runs at the end may go on printing.
         can_show = show is not None and hasattr(os, "pread")
@@ -68,6 +71,7 @@ class Hook:
             process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=self._output(),
                 stderr=self._output(), env={**os.environ, **variables}, start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
             )  # fmt: skip
         except OSError as error:
             self._fail("start", f"cannot be started: {reason_of(error)}")
@@ -77,8 +81,9 @@ class Hook:
         try:  # some hundred bytes, which a pipe takes whether they are read or not
             with process.stdin as pipe:
                 pipe.write(json.dumps(event).encode() + b"\n")
-        except BrokenPipeError:
-            pass  # it does not want to know
+        except OSError as error:
+            if not reader_has_left(error):  # it may not want to know
+                raise
 
     def reap(self) -> None:
         """Look after those that have ended, and show some more of what was printed."""
@@ -138,7 +143,16 @@ class Hook:
         self.failures += 1
         if kind not in self._told:
             self._told.add(kind)
-            self._tell(f"--on-detection {self._command[0]}: {what} (not said again)")
+            self._tell(f"--on-detection {self._name}: {what} (not said again)")
+
+
+def _words(command: str) -> list[str]:
+    """Of a command, as a shell reads it; in a path of Windows backslashes escape nothing."""
+    words = shlex.shlex(command, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if os.name == "nt":
+        words.escape = ""
+    return list(words)
 
 
 def _standard_error() -> int:

@@ -1,5 +1,7 @@
 """Commands of a user that are started for what is heard."""
 
+import errno
+import io
 import json
 import os
 import signal
@@ -82,6 +84,54 @@ def test_a_command_need_not_read(monkeypatch):
     hook.run(EVENT)
     hook.close()
     assert hook.failures == 0
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Commands as Windows would be told to start them, with the options of each."""
+    calls: list[tuple[list[str], dict]] = []
+
+    class Deaf(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    def start(command, **options):
+        calls.append((command, options))
+        return SimpleNamespace(stdin=Deaf(), poll=lambda: 0, returncode=0)
+
+    monkeypatch.setattr(app.hooks.subprocess, "Popen", start)
+    monkeypatch.setattr(app.hooks.subprocess, "CREATE_NEW_PROCESS_GROUP", 512, raising=False)
+    monkeypatch.setattr(app.hooks.shutil, "which", {"light": r"C:\bin\light.bat"}.get)
+    return calls
+
+
+def test_on_windows_a_command_is_found_by_its_name_and_does_not_hear_ctrl_c(started, monkeypatch):
+    hook = Hook("light on", pytest.fail)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        hook.run(EVENT)  # which it does not read
+    hook.close()
+    ((command, options),) = started
+    assert command == [r"C:\bin\light.bat", "on"]
+    assert options["creationflags"] == 512
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (r"C:\new\on.exe -v", [r"C:\new\on.exe", "-v"]),
+        (
+            r'"C:\Program Files\on.exe" "the lamp" #1',
+            [r"C:\Program Files\on.exe", "the lamp", "#1"],
+        ),
+    ],
+)
+def test_on_windows_a_backslash_is_one(monkeypatch, command, words):
+    monkeypatch.setattr(app.hooks.shutil, "which", lambda name: name)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        hook = Hook(command, pytest.fail)
+    assert hook._command == words
 
 
 def test_commands_that_have_ended_make_room(monkeypatch):
