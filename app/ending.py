@@ -81,5 +81,6 @@ def reader_watch() -> Callable[[], bool]:
         poll = select.poll()
     except (OSError, ValueError, AttributeError):  # no real file, or Windows
         return lambda: False
-    poll.register(descriptor, 0)
-    return lambda: any(event & select.POLLERR for _, event in poll.poll(0))
+    poll.register(descriptor, select.POLLOUT)  # asked for nothing, macOS tells nothing
+    gone = select.POLLERR | select.POLLHUP  # which is what macOS calls it
+    return lambda: any(event & gone for _, event in poll.poll(0))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -131,6 +132,30 @@ def test_a_reader_that_leaves_is_seen_without_writing(monkeypatch):
         has_gone = reader_watch()
         assert not has_gone()
         os.close(ours)
+        assert has_gone()
+
+
+def test_a_reader_that_leaves_is_seen_on_macos(monkeypatch):
+    """Whose `poll` says POLLHUP of a pipe, and only to who asks whether it can be written.
+
+    Source: apple-oss-distributions/xnu, bsd/kern/sys_generic.c, `poll_nocancel`, `poll_callback`.
+    """
+    ours, theirs = os.pipe()
+
+    class Poll:
+        def register(self, _, events):
+            self._events = events
+
+        def poll(self, _):
+            is_asked = bool(self._events & select.POLLOUT)
+            return [(theirs, select.POLLHUP if has_left else select.POLLOUT)] * is_asked
+
+    monkeypatch.setattr(select, "poll", Poll)
+    with os.fdopen(ours), os.fdopen(theirs, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        has_gone, has_left = reader_watch(), False
+        assert not has_gone()
+        has_left = True
         assert has_gone()
 
 
