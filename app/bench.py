@@ -139,6 +139,7 @@ def measured(
     if len(times) > 1 or times[0] < 1e9 * seconds:
         times, cpu = timed(seconds)
     p50, p99 = np.percentile(times, [50, 99]) / 1e3
+    cpu = cpu or sum(times)  # Windows counts the processor's time in steps of 16 ms
     return Cost(float(p50), float(p99), cpu / 1e3 / len(times), len(times))
 
 

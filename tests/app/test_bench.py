@@ -173,6 +173,14 @@ def test_the_costs_are_those_of_the_calls_after_the_warm_up(monkeypatch):
     assert len(took) > 1  # the first took longer than the warm up alone
 
 
+def test_where_the_processors_clock_has_not_moved_the_other_counts(model_file, monkeypatch):
+    """As in so short a time on Windows: nothing is free."""
+    monkeypatch.setattr(bench.time, "process_time_ns", lambda: 0)
+    result = run("--model", model_file, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert all(json.loads(line)["us_cpu"] > 0 for line in result.stdout.splitlines()[:-1])
+
+
 def test_a_call_that_takes_longer_than_its_time_is_made_once():
     calls = []
     cost = bench.measured(calls.append, itertools.repeat(np.zeros(1, np.float32)), 0.0)
