@@ -1,5 +1,6 @@
 """What goes to the screen: answers to standard output, everything else to standard error."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -7,22 +8,34 @@ from typing import NoReturn, TextIO
 
 import typer
 
+from sssm.reason import reader_has_left
+
 INPUT_FAILED = 1
 WRONG_USAGE = 2
 
 
 def say(line: str) -> None:
-    """One line of the answer, at once, so that a reader behind a pipe need not wait."""
+    """One line of the answer, at once, so that a reader behind a pipe need not wait.
+
+    Raises:
+        BrokenPipeError: there is no reader any more, on whatever system.
+        OSError: standard output takes no more.
+    """
     if sys.stdout is not None:
-        # Not by `typer.echo`, which goes past what `rich` puts in the place of standard output.
-        print(line, flush=True)
+        try:
+            # Not by `typer.echo`, which goes past what `rich` puts in the place of standard output.
+            print(line, flush=True)
+        except OSError as error:
+            if reader_has_left(error):
+                raise BrokenPipeError(errno.EPIPE, "Broken pipe") from None
+            raise
 
 
 def bold(text: str) -> str:
     """Text of the answer that stands out where somebody may be looking."""
     is_dumb = os.environ.get("TERM") in ("dumb", "unknown")
     is_plain = is_dumb or os.environ.get("NO_COLOR") or not is_screen(sys.stdout)
-    return text if is_plain else typer.style(text, bold=True)
+    return text if is_plain or _shows_codes_as_they_are() else typer.style(text, bold=True)
 
 
 def tell(line: str) -> None:
@@ -81,6 +94,15 @@ def aligned(cells: Iterable[str], widths: Iterable[int]) -> str:
     """Cells padded to their widths, two spaces between them."""
     padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return "  ".join(padded).rstrip()
+
+
+def _shows_codes_as_they_are() -> bool:
+    """Whether this is a console of Windows that nobody has told to heed them."""
+    if os.name != "nt":
+        return False
+    from rich.console import detect_legacy_windows
+
+    return detect_legacy_windows()
 
 
 def _forget(descriptor: int) -> None:

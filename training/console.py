@@ -10,7 +10,7 @@ from typing import TypeVar
 import typer
 
 from sssm.interrupt import CTRL_C
-from sssm.reason import reason_of
+from sssm.reason import reader_has_left, reason_of
 from sssm.weights import ModelFileError
 
 INPUT_FAILED, WRONG_USAGE = 1, 2  # exit codes
@@ -39,7 +39,7 @@ def answering() -> Iterator[None]:
         yield
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor may the last flush complain
-        if not isinstance(error, BrokenPipeError):
+        if not reader_has_left(error):
             raise OSError(error.errno, error.strerror, "standard output") from None
 
 

@@ -271,6 +271,17 @@ def test_an_answer_is_bold_where_a_terminal_shows_it(monkeypatch, term, no_color
     assert bold("yes") == ("\x1b[1myes\x1b[0m" if is_bold else "yes")
 
 
+def test_an_answer_is_plain_on_a_console_of_windows_that_would_show_the_codes(monkeypatch):
+    monkeypatch.setattr("app.terminal.is_screen", lambda _: True)
+    monkeypatch.setattr("rich.console.detect_legacy_windows", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "")
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        answer = bold("yes")
+    assert answer == "yes"
+
+
 def test_many_files_have_a_bar_when_the_answers_go_elsewhere(folder, model_file):
     """Standard error is a terminal, standard output is not."""
     screen, terminal = pty.openpty()
