@@ -5,14 +5,14 @@ started afresh (spawn): that works on every system, and this process need not lo
 """
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from sssm.children import ctrl_c_waits
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -111,7 +111,7 @@ def _in_processes(
     ended: set[int] = set()
     first = following = 0
     try:
-        with _ctrl_c_waits():
+        with ctrl_c_waits():
             for _ in range(processes):
                 here, there = context.Pipe()
                 process = context.Process(target=_serve, args=(work, there), daemon=True)
@@ -174,24 +174,3 @@ def _serve(work: Callable[[Any], Iterable[Any]], connection: Connection) -> None
                 connection.send(_Raised(error))
     except (EOFError, OSError):
         return
-
-
-@contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Processes that start meanwhile never hear it, this one does at the end.
-
-    Who started them says what there is to say.
-    """
-    if sys.platform == "win32":  # nothing there holds it back: one that comes now is lost
-        ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, ignored)
-        return
-    resource_tracker.ensure_running()  # with the first process, and would let the signal through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,7 +13,7 @@ OURS = ("sssm", "training", "app")
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
 LEAVES = (
     "config", "labels", "reason", "intervals", "whole_file", "talk", "evidence", "timing",
-    "snapshot", "interrupt", "mp3", "ogg",
+    "snapshot", "interrupt", "children", "mp3", "ogg",
 )  # fmt: skip
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},

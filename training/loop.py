@@ -39,7 +39,7 @@ from training.progress import Progress
 from training.recipe import Recipe
 from training.run import Log, RunFolder
 from training.scoring import LabelledClip, clip_scores, held_out_of_each, labelled_clips
-from training.steps import Step, Steps
+from training.steps import Step, Steps, begun
 from training.stop_flag import StopFlag
 from training.streams import Streams
 from training.vocabulary import Vocabulary
@@ -173,7 +173,7 @@ class Trainer:
             log = Log(self.folder, first) if main else None
             if log:
                 at_the_end.callback(log.close)
-            for step, batch in enumerate(loader, start=first):
+            for step, batch in enumerate(begun(loader), start=first):
                 losses = self.step(step, batch)
                 done = step + 1
                 stopped = self._any(stop.asked)

@@ -2,11 +2,13 @@
 
 import signal
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from sssm.children import ctrl_c_waits
 from training.examples import Batch, Examples
 from training.streams import StreamBatch, Streams
 
@@ -50,6 +52,15 @@ class Steps(Dataset[Step]):
             num_workers=self._examples.recipe.loaders, prefetch_factor=AHEAD,
             pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_ctrl_c_to_the_loop,
         )  # fmt: skip
+
+
+def begun(loader: Iterable[Step]) -> Iterator[Step]:
+    """Its steps, whose makers have been started.
+
+    Where a process begins with its imports, as on macOS and Windows, Ctrl-C would end it there.
+    """
+    with ctrl_c_waits():
+        return iter(loader)
 
 
 def _leave_ctrl_c_to_the_loop(_: int) -> None:
