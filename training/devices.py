@@ -6,6 +6,7 @@ a resumed run exact.  Accelerate does as much, but wraps the loader too, whose p
 """
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,11 +17,13 @@ from lightning_fabric.plugins import MixedPrecision
 def fabric_of(precision: str) -> Fabric:
     """Fabric for this process: alone, or one of those that `torchrun` has started.
 
-    On CUDA devices where there are any, else on the CPU.
+    On CUDA devices where there are any and Triton for their kernels, which Windows lacks; else on
+    the CPU.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    has_kernels = find_spec("triton") is not None
+    accelerator = "cuda" if torch.cuda.is_available() and has_kernels else "cpu"
     fabric = Fabric(
         accelerator=accelerator,
         strategy="ddp" if world > 1 else "auto",
