@@ -9,6 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import IO
 
 from sssm.reason import reader_has_left, reason_of
 
@@ -52,9 +54,8 @@ class Hook:
             raise ValueError(f"--on-detection {self._name}: {reason}")
         self._command = [program, *words[1:]]  # Windows starts no light.bat that is called light
         self._tell, self._show = tell, show
-        # A file, not a pipe: who still runs at the end may go on printing.
         can_show = show is not None and hasattr(os, "pread")
-        self._printed = tempfile.TemporaryFile() if can_show else None  # noqa: SIM115
+        self._printed = _temporary_file() if can_show else None
         self._shown = 0  # bytes of it
         self._told: set[str] = set()
         self._running: list[subprocess.Popen[bytes]] = []
@@ -153,6 +154,16 @@ def _words(command: str) -> list[str]:
     if os.name == "nt":
         words.escape = ""
     return list(words)
+
+
+def _temporary_file() -> IO[bytes] | None:
+    """A file, not a pipe: who still runs at the end may go on printing.
+
+    None where there is no place for it: what is printed is then not kept off the picture.
+    """
+    with suppress(OSError):
+        return tempfile.TemporaryFile()
+    return None
 
 
 def _standard_error() -> int:

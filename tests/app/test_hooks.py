@@ -75,6 +75,19 @@ def test_of_a_command_that_prints_much_some_is_shown_at_a_time(monkeypatch, text
     assert "".join(shown) == text.strip() * times
 
 
+def test_where_no_file_can_be_made_the_output_goes_to_standard_error(monkeypatch, capfd):
+    """As in a container that may be read alone."""
+
+    def refused():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(app.hooks.tempfile, "TemporaryFile", refused)
+    hook = Hook("echo heard", pytest.fail, pytest.fail)
+    hook.run(EVENT)
+    hook.close()
+    assert capfd.readouterr() == ("", "heard\n")
+
+
 def test_a_command_need_not_read(monkeypatch):
     ours, theirs = os.pipe()
     os.close(ours)
