@@ -48,6 +48,8 @@ def input_devices() -> list[InputDevice]:
 def find_device(wanted: str | None, devices: list[InputDevice]) -> InputDevice:
     """The device of that index, name or part of a name; the default, or the first, for None.
 
+    Of one that Windows lists several times, by each way to it, the first.
+
     Raises:
         MicrophoneError: there is none, or a part of a name fits several.
     """
@@ -58,11 +60,20 @@ def find_device(wanted: str | None, devices: list[InputDevice]) -> InputDevice:
     fits = [device for device in devices if wanted == str(device.index)]
     fits = fits or [device for device in devices if wanted == device.name]
     fits = fits or [device for device in devices if wanted.lower() in device.name.lower()]
-    if len(fits) == 1:
+    if _is_one(fits):
         return fits[0]
     listed = ", ".join(f"{device.index} {device.name!r}" for device in fits or devices)
     said = "fits several devices" if fits else "is no input device; there are"
     raise MicrophoneError(f"--device {wanted!r} {said}: {listed}")
+
+
+def _is_one(fits: list[InputDevice]) -> bool:
+    """Whether these are one device, by several host APIs, some of which cut its name off."""
+    if not fits:
+        return False
+    ways = {device.host_api for device in fits}
+    name = min((device.name for device in fits), key=len)
+    return len(ways) == len(fits) and all(device.name.startswith(name) for device in fits)
 
 
 def find_again(lost: InputDevice, devices: list[InputDevice]) -> InputDevice:

@@ -128,6 +128,31 @@ def test_a_whole_name_goes_before_a_part(fake):
     assert find_device("USB", input_devices()).index == 2
 
 
+LISTED_BY_WINDOWS = [
+    InputDevice(n, name, host_api, 1, 48_000, is_default=False)
+    for n, (name, host_api) in enumerate(
+        [
+            ("Microphone (2- USB Audio)", "MME"),
+            ("Microphone (USB Audio of the ki", "MME"),  # no more of a name than this
+            ("Microphone (USB Audio of the kitchen)", "Windows DirectSound"),
+            ("Microphone (USB Audio of the kitchen)", "Windows WASAPI"),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"), [("(usb", 1), ("Microphone (USB Audio of the kitchen)", 2), ("kitchen", 2)]
+)
+def test_a_device_that_windows_lists_several_times_is_one(wanted, index):
+    assert find_device(wanted, LISTED_BY_WINDOWS).index == index
+
+
+def test_two_devices_that_windows_lists_are_not_one():
+    with pytest.raises(MicrophoneError, match=r"fits several devices: 0 .*, 1 .*, 2 .*, 3 "):
+        find_device("usb", LISTED_BY_WINDOWS)
+
+
 def test_a_list_that_cannot_be_had_is_one_line(fake, monkeypatch):
     def refuse():
         raise FakePortAudioError("Host error. [PaErrorCode -9999]", -9999)
