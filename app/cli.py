@@ -77,8 +77,9 @@ def main() -> None:
     except KeyboardInterrupt:  # before or after a command, which ends by itself
         raise SystemExit(CTRL_C) from None
     except OSError as error:
-        # All that is read or written has a name, but for the answer.
-        terminal.tell(f"{error.filename or 'standard output'}: {reason_of(error)}")
+        # All that is read or written has a name, but for the answer, and a folder that was removed.
+        nameless = "this folder" if isinstance(error, FileNotFoundError) else "standard output"
+        terminal.tell(f"{error.filename or nameless}: {reason_of(error)}")
         try:
             sys.stdout.flush()
         except OSError:  # what cannot be written now cannot be at the end either

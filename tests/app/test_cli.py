@@ -39,6 +39,21 @@ def test_ctrl_c_before_a_command_is_130(monkeypatch):
     assert leaving.value.code == 130
 
 
+def test_a_folder_that_was_removed_is_not_called_standard_output(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"import os; os.rmdir({str(gone)!r}); from app.cli import main; main()"
+    done = subprocess.run(
+        [
+            sys.executable, "-P", "-c", program,  # which looks for no module in this folder
+            "calibrate", "--negatives", str(tmp_path), "--out", "t",
+        ],
+        cwd=gone, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "this folder: no such file or directory\n"
+
+
 @pytest.mark.parametrize(
     "when", ["as the command line is loaded", "in a command", "as training is loaded"]
 )
