@@ -41,8 +41,16 @@ class Operator:
     def register_autograd(
         self, backward: Callable[..., Any], *, setup_context: Callable[..., None]
     ) -> None:
-        """Gradients: `setup_context(ctx, inputs, output)` keeps what `backward(ctx, ...)` needs."""
-        torch.library.register_autograd(self.qualified, backward, setup_context=setup_context)
+        """Gradients: `setup_context(ctx, inputs, output)` keeps what `backward(ctx, ...)` needs.
+
+        They are exact where a loss goes back within autocast too.
+        """
+
+        def exactly(ctx: Any, *grads: Tensor) -> Any:
+            with torch.autocast(grads[0].device.type, enabled=False):
+                return backward(ctx, *grads)
+
+        torch.library.register_autograd(self.qualified, exactly, setup_context=setup_context)
 
 
 def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:

@@ -92,9 +92,10 @@ def test_strides_do_not_matter(length):
 
 @pytest.mark.parametrize("length", [6, 300])
 def test_mixed_precision_leaves_it_alone(length):
+    expected = [long_conv(*operands(length)), *gradients(long_conv, operands(length))]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = long_conv(*operands(length))
-    assert torch.equal(found, long_conv(*operands(length)))
+        found = [long_conv(*operands(length)), *gradients(long_conv, operands(length))]
+    assert all(map(torch.equal, found, expected))
 
 
 @pytest.mark.parametrize(("batch", "length"), [(2, 0), (0, 5), (0, 300)])
