@@ -31,11 +31,13 @@ class Block(StreamingLayer[StateT]):
         return self.ssm.init_state(batch)
 
     def forward(self, x: Tensor, state: StateT | None = None) -> tuple[Tensor, StateT]:
+        x = x.to(self.mix.weight.dtype)
         y, state = self.ssm(normalize(x), state)
         y = self._mix(y)
         return x + (drop_channels(y, self.dropout) if self.training else y), state
 
     def step(self, x: Tensor, state: StateT) -> tuple[Tensor, StateT]:
+        x = x.to(self.mix.weight.dtype)
         y, state = self.ssm.step(normalize(x), state)
         return x + self._mix(y), state
 

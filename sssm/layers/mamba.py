@@ -112,7 +112,7 @@ class Mamba(StreamingLayer[MambaState]):
 
     def _enter(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Input of the convolution, and the gate, (..., D) each, exact in mixed precision too."""
-        u, z = self.enter(x).to(self.D.dtype).chunk(2, dim=-1)
+        u, z = self.enter(x.to(self.D.dtype)).to(self.D.dtype).chunk(2, dim=-1)
         return u, z
 
     def _filter(self) -> tuple[Tensor, Tensor]:
@@ -155,10 +155,12 @@ class MambaBlock(StreamingLayer[MambaState]):
         return self.mamba.init_state(batch)
 
     def forward(self, x: Tensor, state: MambaState | None = None) -> tuple[Tensor, MambaState]:
+        x = x.to(self.mamba.D.dtype)
         y, state = self.mamba(normalize(x), state)
         return x + (drop_channels(y, self.dropout) if self.training else y), state
 
     def step(self, x: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
+        x = x.to(self.mamba.D.dtype)
         y, state = self.mamba.step(normalize(x), state)
         return x + y, state
 

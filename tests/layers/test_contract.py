@@ -5,7 +5,9 @@ import torch
 from streaming import check_cuts, check_steps, check_value, leaves
 
 from sssm.config import ModelConfig
+from sssm.layers.block import Block
 from sssm.layers.lssl import LSSL
+from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
 from sssm.model import KeywordModel
 
@@ -23,6 +25,9 @@ LAYERS = {
     "blocks on the samples": lambda: model(front="samples", layer="s4", sample_rate_hz=1_000),
     "s4": lambda: S4(channels=3, state_size=4, sample_rate_hz=100),
     "lssl": lambda: LSSL(channels=3, state_size=4, dt_min=1e-2, dt_max=1e-1),
+    "mamba": lambda: Mamba(channels=3, state_size=4),
+    "block": lambda: Block(LAYERS["s4"](), channels=3, dropout=0.0),
+    "block of mamba": lambda: MambaBlock(LAYERS["mamba"](), dropout=0.0),
 }
 
 
