@@ -218,6 +218,14 @@ def test_what_is_no_row_of_samples_is_refused(shape):
         tiny()(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("sizes", [{}, {"front": "samples"}])
+@pytest.mark.parametrize("shape", [(3,), (1, 1), (3, 2), (3, 1, 1)])
+def test_a_step_takes_one_sample_of_every_row(sizes, shape):
+    model = tiny(**sizes)
+    with pytest.raises(ValueError, match=r"need x \(batch, 1\), \(3, 1\) here; got"):
+        model.step(torch.zeros(shape), model.init_state(3))
+
+
 @pytest.mark.parametrize("samples", [100, 160, 480])
 def test_a_state_of_fewer_rows_is_refused(samples):
     model = tiny()

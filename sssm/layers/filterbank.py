@@ -128,7 +128,14 @@ class Filterbank(StreamingLayer[FilterbankState]):
         return y, FilterbankState(h, energy, gain, torch.full_like(state.samples, after))
 
     def step(self, x: Tensor, state: FilterbankState) -> tuple[Tensor, FilterbankState]:
-        """(batch, 1) -> (batch, frames, K) with frames 0 or 1, and the next state."""
+        """(batch, 1) -> (batch, frames, K) with frames 0 or 1, and the next state.
+
+        Raises:
+            ValueError: x is not one sample of every row of the state.
+        """
+        rows = state.h.shape[0]
+        if x.shape != (rows, 1):
+            raise ValueError(f"need x (batch, 1), ({rows}, 1) here; got {tuple(x.shape)}")
         a, b = self.discrete()
         h = flush(filterbank_step(x[:, 0].to(self.scale.dtype), a, b, state.h))
         before = int(state.samples)

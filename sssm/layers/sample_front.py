@@ -92,7 +92,14 @@ class SampleFront(StreamingLayer[SampleFrontState]):
         return frames, SampleFrontState(tuple(blocks), total, samples)
 
     def step(self, x: Tensor, state: SampleFrontState) -> tuple[Tensor, SampleFrontState]:
-        """(batch, 1) -> (batch, frames, H) with frames 0 or 1, and the next state."""
+        """(batch, 1) -> (batch, frames, H) with frames 0 or 1, and the next state.
+
+        Raises:
+            ValueError: x is not one sample of every row of the state.
+        """
+        rows = state.total.shape[0]
+        if x.shape != (rows, 1):
+            raise ValueError(f"need x (batch, 1), ({rows}, 1) here; got {tuple(x.shape)}")
         y, blocks = self.lift(x.to(self.lift.weight.dtype)), []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block.step(y, before)
