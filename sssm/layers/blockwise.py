@@ -34,7 +34,12 @@ def blockwise(
 
     Returns:
         y (batch, length, H) and the state after the last element (batch, H, N).
+
+    Raises:
+        ValueError: shapes do not agree.
     """
+    if h0.shape != (x.shape[0], *dB.shape):
+        raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}, x {tuple(x.shape)}")
     size = K.shape[1]
     enters = krylov(squares, dB, size).flip(-1)  # dA^(S-1-s) dB: element s in the last state
     leaves = squares[0].mT @ krylov([s.mT for s in squares], C, size)  # C dA^(s+1): h0 in y_s

@@ -49,3 +49,10 @@ def test_kernel_and_output_agree():
     K = layer.kernel(300).T
     K[0] += layer.D
     torch.testing.assert_close(layer(impulse)[0][0], K, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(3, 1), (1, 3)])
+def test_a_state_of_other_rows_is_refused(batch, rows):
+    layer = lssl()
+    with pytest.raises(ValueError, match=rf"need h0 \(batch, H, N\); got \({rows}, 3, 5\)"):
+        layer(noise(batch, 9, 3), layer.init_state(rows))
