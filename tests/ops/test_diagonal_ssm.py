@@ -161,6 +161,16 @@ def test_half_precision_is_exact_inside(length, modes, dtype):
     assert_near(gradient.float(), gradients(diagonal_ssm, [x, *complexes])[0], 2e-2, "x")
 
 
+@pytest.mark.parametrize(("length", "modes"), [(40, 4), (4_000, 64)])  # one by one, all at once
+def test_another_precision_of_the_input_is_that_of_the_modes_inside(length, modes):
+    for real, other in ((torch.float32, torch.float64), (torch.float64, torch.float32)):
+        x, *complexes = operands(length, real, modes=modes)  # x is exact in both
+        y, h = diagonal_ssm(x, *complexes)
+        found = diagonal_ssm(x.to(other), *complexes)
+        assert torch.equal(found[0], y.to(other))
+        assert torch.equal(found[1], h)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_of_no_rows(form):
     inputs = operands(300, batch=0)
@@ -245,3 +255,11 @@ def test_a_wrong_shape_is_named():
         diagonal_ssm(x, dA[:, 0], B[:, 0], C[:, 0], h0[..., 0])
     with pytest.raises(ValueError, match=r"need h0 \(batch, H, N\); got \(1, 3, 4\)"):
         diagonal_ssm(x, dA, B, C, h0[:1])
+
+
+def test_a_wrong_kind_of_number_is_named():
+    x, dA, B, C, h0 = operands(5)
+    with pytest.raises(ValueError, match=r"need x real, .*; got x torch.int64, dA torch.complex64"):
+        diagonal_ssm(x.long(), dA, B, C, h0)
+    with pytest.raises(ValueError, match=r"h0 complex; got .* h0 torch.float32"):
+        diagonal_ssm(x, dA, B, C, h0.real)

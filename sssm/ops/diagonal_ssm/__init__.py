@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sssm.ops.diagonal_ssm import parallel
 from sssm.ops.diagonal_ssm.reference import diagonal_ssm_reference, diagonal_ssm_step
-from sssm.ops.operator import in_full, of_nothing, operator
+from sssm.ops.operator import of_nothing, operator
 
 __all__ = ["diagonal_ssm", "diagonal_ssm_reference", "diagonal_ssm_step"]
 
@@ -127,7 +127,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     The factor 2 and the real part stand for the conjugate half of the modes, which is not stored.
 
     Args:
-        x: (batch, length, H) real; length 0 is a chunk too.
+        x: (batch, length, H) real, and y; inside, it has the precision of dA.  Length 0 is a chunk.
         dA: (H, N) complex, |dA| <= 1.
         B: (H, N) complex, discrete: dB elsewhere, which here is a gradient.
         C: (H, N) complex.
@@ -137,7 +137,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
         y (batch, length, H), and the state after the last element (batch, H, N).
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or numbers are of another kind.
 
     Source: Gu et al. 2021, arXiv:2111.00396, equation 3, with the diagonal A of arXiv:2206.11893.
     """
@@ -149,15 +149,19 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
         )
     if h0.shape != (x.shape[0], *dA.shape):
         raise ValueError(f"need h0 (batch, H, N); got {tuple(h0.shape)}")
+    if not x.is_floating_point() or not all(part.is_complex() for part in (dA, B, C, h0)):
+        raise ValueError(
+            f"need x real, and dA, B, C, h0 complex; got x {x.dtype}, "
+            f"dA {dA.dtype}, B {B.dtype}, C {C.dtype}, h0 {h0.dtype}"
+        )
     if x.shape[1] == 0 or dA.numel() == 0:
         return of_nothing(x, dA, B, C), h0.clone()
     recurs = _recurs(x.device.type, x.shape[0], x.shape[1], dA)
     if recurs and x.device.type == "cuda":
         return _scan(x, dA, B, C, h0)
     form = _scan if recurs else parallel.diagonal_ssm_parallel
-    (precise,) = in_full((x,))
     with torch.autocast(x.device.type, enabled=False):
-        y, h = form(precise, dA, B, C, h0)
+        y, h = form(x.to(dA.real.dtype), dA, B, C, h0)
     return y.to(x.dtype), h
 
 
