@@ -254,3 +254,11 @@ def test_a_wrong_shape_is_named():
     ):
         with pytest.raises(ValueError, match=f"need {name} {shape}"):
             selective_scan(**inputs | {name: inputs[name][:1]})
+
+
+@pytest.mark.parametrize("name", ["x", "A", "h0"])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_wrong_kind_of_number_is_named(name, dtype):
+    inputs = operands(5)
+    with pytest.raises(ValueError, match=f"need real operands, in floating point; got {dtype}"):
+        selective_scan(**inputs | {name: inputs[name].to(dtype)})

@@ -127,7 +127,7 @@ def diagonal_ssm(x: Tensor, dA: Tensor, B: Tensor, C: Tensor, h0: Tensor) -> tup
     The factor 2 and the real part stand for the conjugate half of the modes, which is not stored.
 
     Args:
-        x: (batch, length, H) real, and y; inside, it has the precision of dA.  Length 0 is a chunk.
+        x: (batch, length, H) real, in any precision: inside it has dA's; length 0 is a chunk too.
         dA: (H, N) complex, |dA| <= 1.
         B: (H, N) complex, discrete: dB elsewhere, which here is a gradient.
         C: (H, N) complex.

@@ -153,7 +153,7 @@ def selective_scan(
     Args:
         x: (batch, length, D) real; length 0 is a chunk too.
         dt: (batch, length, D) positive step of every element.
-        A: (D, N) negative.
+        A: (D, N) real and negative.
         B, C: (batch, length, N).
         D: (D,) what passes straight through; nothing without it.
         z: (batch, length, D) gate; open without it.
@@ -165,7 +165,7 @@ def selective_scan(
         y (batch, length, D), and the state after the last element (batch, D, N).
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or numbers are of another kind.
 
     Source: arXiv:2312.00752, equations 2 and 4, the latter with dB = dt B, and Algorithm 2.
     """
@@ -206,3 +206,6 @@ def _check(
     ):
         if part is not None and part.shape != shape:
             raise ValueError(f"need {name} {letters}, {shape} here; got {tuple(part.shape)}")
+    for part in (x, dt, A, B, C, D, z, h0):
+        if part is not None and not part.is_floating_point():
+            raise ValueError(f"need real operands, in floating point; got {part.dtype}")
