@@ -3,6 +3,7 @@
 The public names are resolved on first use, so `import sssm` alone loads no torch.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 __version__: str
 
 __all__ = ["KeywordModel", "KeywordSpotter", "find_model", "load_model"]
+if not TYPE_CHECKING and find_spec("torch") is None:
+    __all__.remove("KeywordModel")  # with which `from sssm import *` and `help(sssm)` would fail
 
 _HOME = {
     "KeywordModel": "sssm.model",

@@ -216,6 +216,16 @@ def test_public_names_resolve():
     ], result.stderr  # fmt: skip
 
 
+def test_all_that_the_base_offers_is_there():
+    code = (
+        "import inspect, sssm\nfrom sssm import *\n"
+        "print(*sssm.__all__, *[name for name, _ in inspect.getmembers(sssm)])"
+    )
+    result = without(HEAVY, code)
+    names = ["KeywordSpotter", "find_model", "load_model"]
+    assert result.stdout.split() == [*names, names[0], "__version__", *names[1:]], result.stderr
+
+
 def test_unknown_name_is_an_attribute_error():
     result = run(sys.executable, "-c", "import sssm; sssm.nothing")
     assert "AttributeError: module 'sssm' has no attribute 'nothing'" in result.stderr
