@@ -99,6 +99,9 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 ws="websockets-sansio",
                 ws_max_size=4 * MOST_BYTES,
+                # An answer to a ping waits behind the sound that was sent before it, which may be
+                # minutes of it.  Who is gone, or does not read, is found by a visit.
+                ws_ping_interval=None,
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=3,
             )

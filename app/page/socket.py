@@ -26,8 +26,10 @@ You get, as text
 
 A connection is closed with a reason: 1003 what came is not in this protocol; 1008 no credentials, a
 foreign origin, chunks out of order, more than 10 s missing, an unknown model, or nothing for 60 s;
-1009 a message too big; 1013 too many visitors.  Faster than real time is allowed: the server then
-reads more slowly.  `assets/examples/websocket_client.py` is a client.
+1009 a message too big; 1013 too many visitors; and without one where nothing of the server's was
+read for 60 s.  Faster than real time is allowed: the server then reads more slowly, so read while
+you send, and wait for no answer to a ping: it comes after all that was sent before has been read.
+`assets/examples/websocket_client.py` is a client.
 """
 
 import asyncio

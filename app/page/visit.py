@@ -160,7 +160,10 @@ class Visit:
 
     async def _say(self, message: dict[str, Any]) -> None:
         try:
-            await self._socket.send_json(message)
+            async with asyncio.timeout(IDLE_S):  # who reads nothing would keep a place for ever
+                await self._socket.send_json(message)
+        except TimeoutError:
+            raise ConnectionResetError from None
         except RuntimeError:  # the server has closed it meanwhile, as after a message too long
             raise ConnectionResetError from None
 

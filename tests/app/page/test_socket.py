@@ -1,6 +1,7 @@
 """The websocket, by a client that does as it should, and by many that do not."""
 
 import base64
+import functools
 import gc
 import json
 import struct
@@ -12,11 +13,13 @@ from urllib.request import HTTPError, Request, urlopen
 
 import numpy as np
 import pytest
+import uvicorn
 from page_server import serving, stream_of, wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.page.gate import WRONG_S
+from app.page.hearing import Hearing
 from app.page.limits import Limits
 from sssm.spotter import KeywordSpotter
 
@@ -136,6 +139,22 @@ def test_what_breaks_the_protocol_is_closed_with_a_reason(served, messages, code
     got, why = closing(served.socket, *messages)
     assert got == code
     assert reason in why
+
+
+def test_who_sends_faster_than_is_heard_is_not_cut_off(monkeypatch):
+    """Its answers to pings wait behind its sound."""
+    impatient = functools.partial(uvicorn.Config, ws_ping_interval=0.1, ws_ping_timeout=0.1)
+    monkeypatch.setattr(uvicorn, "Config", impatient)
+    push = Hearing.push
+
+    def slowly(hearing, samples):
+        time.sleep(0.5)
+        return push(hearing, samples)
+
+    monkeypatch.setattr(Hearing, "push", slowly)
+    with serving() as served, connect(served.socket, proxy=None, ping_interval=None) as socket:
+        said = hears(socket, np.ones(5 * 16_000, np.int16))
+        assert (socket.close_code, said[-1]["received_samples"]) == (1000, 5 * 16_000)
 
 
 def test_a_huge_message_is_not_even_read(served):

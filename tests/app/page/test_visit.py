@@ -99,3 +99,14 @@ def test_who_says_nothing_must_go(shelf, monkeypatch):
     with pytest.raises(RefusalError, match="nothing came for 0 s") as refused:
         visited(Talk(), shelf)
     assert refused.value.code == 1008
+
+
+def test_who_reads_nothing_must_go(shelf, monkeypatch):
+    async def never(_):
+        await asyncio.sleep(10)
+
+    monkeypatch.setattr(app.page.visit, "IDLE_S", 0.01)
+    talk = Talk()
+    talk.send_json = never
+    with pytest.raises(ConnectionResetError):
+        visited(talk, shelf)
