@@ -1,18 +1,22 @@
 """What programs use: `/classify`, `/scan`, the example client, and the command itself."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from page_server import clip_path, serving
+from websockets.sync.server import serve
 
 from app.page.server import bind
 from sssm.classifier import Classifier
@@ -125,7 +129,34 @@ def test_the_example_client(served):
         [*command, served.socket], capture_output=True, text=True, check=True, timeout=300
     )
     assert answer.stdout.split()[2] == "stop"
-    assert len((ROOT / "assets/examples/websocket_client.py").read_text().splitlines()) <= 22
+    assert len((ROOT / "assets/examples/websocket_client.py").read_text().splitlines()) <= 35
+
+
+def test_the_example_client_reads_while_it_sends(tmp_path):
+    """A server whose answers nobody reads waits, once they are more than the system keeps."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(12_000_000, np.int16), 16_000)
+    word = {"type": "word", "keyword": "stop", "score": 0.9, "time_s": 1.0}
+
+    def answer(socket):
+        while socket.recv() != '{"end": true}':
+            socket.send(json.dumps({"type": "heard", "scores": [0.5] * 400}))
+        socket.send(json.dumps(word))
+
+    command = [sys.executable, ROOT / "assets/examples/websocket_client.py", path]
+    with serve(answer, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        try:
+            said = subprocess.run(
+                [*command, f"ws://127.0.0.1:{port}/listen"],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (said.stdout, said.stderr) == ("1.00 s  stop  0.900\n", "")
 
 
 def test_a_port_in_use_is_one_line():
