@@ -13,6 +13,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 DEMO, WEIGHTS = "assets/demo.wav", "assets/kws12-s4.safetensors"
@@ -224,6 +225,14 @@ def test_all_that_the_base_offers_is_there():
     result = without(HEAVY, code)
     names = ["KeywordSpotter", "find_model", "load_model"]
     assert result.stdout.split() == [*names, names[0], "__version__", *names[1:]], result.stderr
+
+
+def test_the_page_asks_for_a_server_that_has_its_kind_of_websockets():
+    """Which uvicorn has since 0.35; the demo of an older one does not start."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(line) for line in project["optional-dependencies"]["web"]]
+    (uvicorn,) = [requirement for requirement in wanted if requirement.name == "uvicorn"]
+    assert "0.34.3" not in uvicorn.specifier
 
 
 def test_unknown_name_is_an_attribute_error():
