@@ -8,12 +8,9 @@ import sys
 import soundfile
 from websockets import connect
 
-URL = "ws://127.0.0.1:7860/listen"  # with --auth: ws://NAME:PASSWORD@127.0.0.1:7860/listen
 
-
-async def send(socket, path):
-    """The recording, as fast as the server takes it."""
-    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+async def send(socket, samples, rate):
+    """A recording, as fast as the server takes it."""
     await socket.send(json.dumps({"sample_rate_hz": rate}))
     for number, start in enumerate(range(0, len(samples), 1024)):
         chunk = samples[start : start + 1024, 0].astype("<i2").tobytes()
@@ -21,15 +18,13 @@ async def send(socket, path):
     await socket.send(json.dumps({"end": True}))
 
 
-async def hear(path, url=URL):
-    """Print the words; read while the sound goes out, as a server that nobody reads from waits."""
-    async with connect(url, ping_interval=None) as socket:
-        sending = asyncio.create_task(send(socket, path))
-        async for message in socket:
-            heard = json.loads(message)
+async def hear(recording, url="ws://127.0.0.1:7860/listen"):  # --auth: ws://NAME:PASSWORD@...
+    """Print its words while it is sent: a server that nobody reads from waits."""
+    async with connect(url, ping_interval=None) as socket, asyncio.TaskGroup() as tasks:
+        tasks.create_task(send(socket, *recording))
+        async for heard in (json.loads(message) async for message in socket):
             if heard["type"] == "word":
                 print(f"{heard['time_s']:.2f} s  {heard['keyword']}  {heard['score']:.3f}")
-        await sending
 
 
-asyncio.run(hear(*sys.argv[1:]))
+asyncio.run(hear(soundfile.read(sys.argv[1], dtype="int16", always_2d=True), *sys.argv[2:]))
