@@ -121,8 +121,6 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # optional inputs are meant
-    # Weights that are kept as int8 become float32 once, not in every call.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         data = path.read_bytes()
         check(data)

@@ -21,7 +21,7 @@ from sssm.onnx.int8 import as_int8
 from sssm.onnx.model import ModelGraph, model_graph
 from sssm.onnx.sample import sample_unit
 from sssm.onnx.units import Unit, chunk_unit
-from sssm.onnx.verify import TOLERANCE, TOLERANCE_INT8, verify
+from sssm.onnx.verify import verify
 from sssm.timing import FRAMES_HZ
 from sssm.weights import ModelCard
 from sssm.whole_file import whole_file
@@ -95,8 +95,7 @@ def export_model(
     onnx.checker.check_model(proto, full_check=True)
     with whole_file(path) as file:
         file.write_bytes(sealed(proto.SerializeToString()))
-        tolerance = TOLERANCE_INT8 if wanted.int8 else TOLERANCE
-        difference = verify(file, onnx_card, model, tolerance)
+        difference = verify(file, onnx_card, model)
     nodes = sum(1 for _ in _nodes(proto.graph))
     return Exported(nodes, path.stat().st_size, full.ByteSize(), difference)
 

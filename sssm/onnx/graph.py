@@ -116,7 +116,8 @@ class Graph:
         both = [self.constant(whole, "weight"), self.constant(scale, "scale")]
         key = " ".join(["float", *both]).encode()
         if key not in self._root._known:  # one node for all bodies
-            self._root._known[key] = self._root._one("DequantizeLinear", both, {"axis": 1})
+            # Not DequantizeLinear: runtimes may then take the product itself in 8 bits.
+            self._root._known[key] = self._root.multiply(self._root.as_float(both[0]), both[1])
         return self._root._known[key]
 
     def linear(self, x: str, weight: str, bias: str) -> str:

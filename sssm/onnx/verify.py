@@ -22,7 +22,7 @@ from sssm.timing import frame_end
 from sssm.weights import shipped_file
 
 USED_FRAMES, COMPARED_FRAMES = 48, 304  # the first make the states used; 3 s of the others count
-TOLERANCE, TOLERANCE_INT8 = 1e-5, 1e-4
+TOLERANCE = 1e-5
 DEMO = "demo.wav"
 SEED = 0
 
@@ -31,17 +31,16 @@ class VerificationError(ValueError):
     """A file does not give what torch gives; one line says by how much."""
 
 
-def verify(path: Path, card: OnnxCard, model: KeywordModel, tolerance: float) -> float:
+def verify(path: Path, card: OnnxCard, model: KeywordModel) -> float:
     """Largest difference of scores over three seconds or more of noise and of speech.
 
     Args:
         path: of the file.
         card: of the file.
         model: that the file was made from, at its own rate.
-        tolerance: that the difference may reach.
 
     Raises:
-        VerificationError: it is larger.
+        VerificationError: it is larger than `TOLERANCE`.
     """
     sizes = _calls(card, open_session(path).get_inputs()[0].shape[1])
     x = _whole_turns(sounds(card.sample_rate_hz), sum(sizes))
@@ -50,9 +49,9 @@ def verify(path: Path, card: OnnxCard, model: KeywordModel, tolerance: float) ->
         wanted = exact(torch.from_numpy(x).double()[..., None])[0]
     apart = scores_of(path, card, x) - wanted.softmax(dim=-1).numpy()
     difference = float(np.abs(apart)[:, USED_FRAMES:].max())
-    if not difference <= tolerance:  # NaN too
+    if not difference <= TOLERANCE:  # NaN too
         raise VerificationError(
-            f"the file's scores differ from torch's by {difference:.1e}, more than {tolerance:.0e}"
+            f"the file's scores differ from torch's by {difference:.1e}, more than {TOLERANCE:.0e}"
         )
     return difference
 

@@ -28,7 +28,7 @@ def test_the_difference_is_to_torch_in_float64(chunk):
     with torch.inference_mode():
         logits, _ = copy.deepcopy(model).double()(torch.from_numpy(x).double()[..., None])
     far = np.abs(verify.scores_of(path, card, x) - logits.softmax(-1).numpy())
-    found = verify.verify(path, card, model, 1e-5)
+    found = verify.verify(path, card, model)
     assert found == pytest.approx(far[:, verify.USED_FRAMES :].max(), rel=1e-6)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
