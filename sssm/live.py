@@ -36,8 +36,8 @@ JOIN = "+"  # between the names of models that listen as one
 KEPT_RATES = 8  # engines of so many rates: a folder may hold recordings at any number of them
 T = TypeVar("T")
 
-Names = str | os.PathLike[str] | Sequence[Path]
-"""A shipped model's name or a file, or several joined by `+`; or files, which listen as one."""
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A shipped model's name or a file, or several joined by `+`; or a list of what listens as one."""
 
 
 class LiveModel(NamedTuple):
@@ -121,7 +121,7 @@ def members_of(names: Names) -> list[str]:
     ['s4', 'mamba']
 
     Raises:
-        ModelFileError: nothing stands before or after a `+`, or there are no files.
+        ModelFileError: nothing stands before or after a `+`, or nothing is listed.
     """
     if not isinstance(names, str | os.PathLike):
         if not names:

@@ -137,7 +137,7 @@ def test_a_folder_without_recordings_is_seen_before_the_work(model_file, tmp_pat
 
 
 def test_a_file_that_differs_is_a_failure(model_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("sssm.onnx.export.TOLERANCE", 0.0)
+    monkeypatch.setattr("sssm.onnx.verify.TOLERANCE", 0.0)
     result = sssm(model_file, tmp_path / "out.onnx")
     assert result.exit_code == 1
     assert "not written" in result.stderr
