@@ -1,6 +1,5 @@
 """What a step is fed with, by its number, made ahead by processes of their own."""
 
-import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -50,19 +49,14 @@ class Steps(Dataset[Step]):
         return DataLoader(
             self, batch_size=None, sampler=range(first, len(self)),
             num_workers=self._examples.recipe.loaders, prefetch_factor=AHEAD,
-            pin_memory=torch.cuda.is_available(), worker_init_fn=_leave_ctrl_c_to_the_loop,
+            pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
 
 
 def begun(loader: Iterable[Step]) -> Iterator[Step]:
-    """Its steps, whose makers have been started.
+    """Its steps, whose makers have been started and never hear Ctrl-C.
 
-    Where a process begins with its imports, as on macOS and Windows, Ctrl-C would end it there.
+    A terminal sends it to every process; the loop ends these when it has saved.
     """
     with ctrl_c_waits():
         return iter(loader)
-
-
-def _leave_ctrl_c_to_the_loop(_: int) -> None:
-    """A terminal sends Ctrl-C to every process; the loop ends this one when it has saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
