@@ -3,7 +3,10 @@
 import contextlib
 import os
 import sys
-from typing import TextIO
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
+
+import torch
 
 from app.cli import main
 
@@ -13,19 +16,27 @@ def start(*arguments: object, stderr: int) -> tuple[int, TextIO]:
     ours, theirs = os.pipe()
     process = os.fork()
     if process == 0:
-        try:
-            os.dup2(theirs, 1)
-            os.dup2(stderr, 2)
-            os.close(ours)
-            sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="latin-1"), os.fdopen(2, "w")
-            sys.argv = ["sssm", *map(str, arguments)]
-            main()
-        except SystemExit as leaving:
-            os._exit(int(leaving.code or 0))
-        finally:
-            os._exit(99)
+        os.close(ours)
+        become(["sssm", *arguments], theirs, stderr, encoding="latin-1")
     os.close(theirs)
     return process, open(ours)
+
+
+def become(
+    line: Sequence[object], stdout: int, stderr: int, encoding: str | None = None
+) -> NoReturn:
+    """In a fork: run this command with these descriptors as its outputs, and end with its code."""
+    try:
+        torch.set_num_threads(1)  # a fork waits for ever for the threads that it was made without
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", encoding=encoding), os.fdopen(2, "w")
+        sys.argv = [str(part) for part in line]
+        main()
+    except SystemExit as leaving:
+        os._exit(int(leaving.code or 0))
+    finally:
+        os._exit(99)
 
 
 def exit_code(process: int) -> int:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import pty
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from forked import all_of
+from forked import all_of, become
 from listening import Pieces, folder
 from sounds import chirps
 from typer.testing import CliRunner, Result
@@ -26,7 +27,7 @@ from virtual_microphone import (
 )
 
 import app.listener
-from app.cli import cli, main
+from app.cli import cli
 from app.devices import InputDevice
 from sssm.spotter import KeywordSpotter
 
@@ -273,17 +274,12 @@ class Command:
             Path(name).touch()
         process = os.fork()
         if process == 0:
-            try:
-                os.dup2(os.open("out", os.O_WRONLY) if stdout is None else stdout, 1)
-                os.dup2(os.open("errors", os.O_WRONLY) if stderr is None else stderr, 2)
-                os.closerange(3, 256)  # the other ends of pipes
-                sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-                sys.argv = ["sssm", "listen", *map(str, arguments)]
-                main()
-            except SystemExit as leaving:
-                os._exit(int(leaving.code or 0))
-            finally:
-                os._exit(99)
+            stdout = os.open("out", os.O_WRONLY) if stdout is None else stdout
+            stderr = os.open("errors", os.O_WRONLY) if stderr is None else stderr
+            for other in set(range(3, 256)) - {stdout, stderr}:  # the other ends of pipes
+                with contextlib.suppress(OSError):
+                    os.close(other)
+            become(["sssm", "listen", *arguments], stdout, stderr)
         return cls(Path(), process)
 
     @property
