@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from app.terminal import say, shown, tell
+from app.terminal import is_screen, say, shown, tell
 
 FRAME_S = 0.08
 LOWEST_DB = -60.0
@@ -83,7 +83,7 @@ class Picture(Lines):
         return time.monotonic() - self._drawn_s >= FRAME_S
 
     def event(self, line: str) -> None:
-        if sys.stdout.isatty():
+        if is_screen(sys.stdout):
             self._print(shown(line), "bold")
         else:
             say(line)
@@ -153,4 +153,4 @@ def display(*, as_json: bool) -> Lines:
     is_plain = console.is_dumb_terminal or console.options.ascii_only
     can_draw = console.is_terminal and not is_plain
     # JSON that goes to the same terminal must come out as it is, not wrapped around a picture.
-    return Picture(console) if can_draw and not (as_json and sys.stdout.isatty()) else Lines()
+    return Picture(console) if can_draw and not (as_json and is_screen(sys.stdout)) else Lines()

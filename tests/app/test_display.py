@@ -1,6 +1,7 @@
 """What a terminal shows while it listens."""
 
 import io
+import sys
 
 import pytest
 
@@ -20,6 +21,26 @@ def test_a_terminal_that_cannot_show_the_picture_gets_lines(monkeypatch, term, e
     console = Console(file=screen, force_terminal=True, _environ={"TERM": term})
     monkeypatch.setattr(display, "Console", lambda **_: console)
     assert type(display.display(as_json=False)) is kind
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_terminal_without_a_standard_output_gets_the_picture_alone(monkeypatch, as_json):
+    """`sssm listen >&-`, of which Python makes None."""
+    from rich.console import Console
+
+    from app import display
+
+    file = io.StringIO()
+    monkeypatch.setattr(
+        display,
+        "Console",
+        lambda **_: Console(file=file, force_terminal=True, _environ={"TERM": "xterm"}),
+    )
+    monkeypatch.setattr(sys, "stdout", None)
+    screen = display.display(as_json=as_json)
+    assert type(screen) is Picture
+    screen.event("yes")
+    assert file.getvalue() == ""
 
 
 @pytest.mark.parametrize("columns", [200, 40, 24, 9])
