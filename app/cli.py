@@ -81,7 +81,8 @@ def main() -> None:
         nameless = "this folder" if isinstance(error, FileNotFoundError) else "standard output"
         terminal.tell(f"{error.filename or nameless}: {reason_of(error)}")
         try:
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except OSError:  # what cannot be written now cannot be at the end either
             terminal.forget_output()
         raise SystemExit(terminal.INPUT_FAILED) from None

@@ -39,10 +39,15 @@ def test_ctrl_c_before_a_command_is_130(monkeypatch):
     assert leaving.value.code == 130
 
 
-def test_a_folder_that_was_removed_is_not_called_standard_output(tmp_path):
+@pytest.mark.parametrize("stdout", ["sys.stdout", None])
+def test_a_folder_that_was_removed_is_not_called_standard_output(tmp_path, stdout):
+    """Nor where there is none, as after `>&-`."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    program = f"import os; os.rmdir({str(gone)!r}); from app.cli import main; main()"
+    program = (
+        f"import os, sys; sys.stdout = {stdout}; os.rmdir({str(gone)!r});"
+        "from app.cli import main; main()"
+    )
     done = subprocess.run(
         [
             sys.executable, "-P", "-c", program,  # which looks for no module in this folder
