@@ -57,7 +57,7 @@ def bench(
         bool, typer.Option("--json", help="Print one JSON object a line, the summary last.")
     ] = False,
 ) -> None:
-    """Measure what listening costs here: time a call, streams a core, memory."""
+    """Measure the time and the memory that listening takes here."""
     # Before anything that calculates is loaded: some libraries read it only then.
     os.environ["OMP_NUM_THREADS"] = "1"
     from sssm.weights import ModelFileError

@@ -41,7 +41,7 @@ def calibrate(
     ] = 0.5,
     model: Model = "s4",
 ) -> None:
-    """Choose how sure of each keyword to be, from recordings in which none is said."""
+    """Choose thresholds from recordings in which no keyword is said."""
     from sssm.live import members_of
     from sssm.thresholds import write_thresholds
 

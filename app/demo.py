@@ -35,7 +35,7 @@ def demo(
     max_upload_mb: Annotated[int, typer.Option(min=1, metavar="MB", help="Largest file.")] = 64,
     max_minutes: Annotated[int, typer.Option(min=1, metavar="MIN", help="Longest file.")] = 60,
 ) -> None:
-    """Open a page that listens: live microphone, files, and the model's pictures."""
+    """Open a page: live microphone, files, and the model's pictures."""
     accounts = _accounts(auth)
     try:
         from app.page.limits import Limits

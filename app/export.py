@@ -39,7 +39,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model as one ONNX file, and prove that it gives what torch gives."""
+    """Write a model as one ONNX file, and prove it against torch."""
     try:
         from sssm.audio import AudioError
         from sssm.onnx.export import Export, export_model

@@ -43,7 +43,7 @@ def info(
     ] = "s4",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a model hears, how large it is, what it costs and how good it is."""
+    """Say what a model hears, its size, its cost and how good it is."""
     from sssm.weights import ModelFileError
 
     try:

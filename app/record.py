@@ -67,7 +67,7 @@ def record(
     device: Device = None,
     input_file: Input = None,
 ) -> None:
-    """Record takes of a word, trimmed and checked, to train a model of your own."""
+    """Record takes of a word, trimmed and checked, to train a model."""
     from app.display import display
 
     if fault := _not_a_name(word) or _not_of_minutes(word, takes, minutes):

@@ -94,7 +94,7 @@ def scan(
     thresholds: Thresholds = None,
     refractory_ms: Refractory = None,
 ) -> None:
-    """Find keywords, and when they were said, in recordings of any length."""
+    """Find keywords, and when, in recordings of any length."""
     from sssm.live import members_of
 
     if out is not None:

@@ -17,11 +17,12 @@ def test_version_is_one_line():
     assert (result.exit_code, result.stdout) == (0, f"sssm {sssm.__version__}\n")
 
 
-def test_help_names_every_command():
+def test_help_names_every_command_and_says_in_full_what_it_does():
     result = CliRunner().invoke(cli, ["--help"])
     assert result.exit_code == 0
     for command in ["bench", "calibrate", "classify", "info", "listen", "models", "record", "scan"]:
         assert f"\n  {command} " in result.stdout
+    assert "..." not in result.stdout.split("Commands:")[1]
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["--nothing"], ["models", "extra"]])
