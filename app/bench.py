@@ -51,7 +51,9 @@ def bench(
     ] = 1.0,
     against: Annotated[
         list[Peer] | None,
-        typer.Option(help="A program to measure too, in the same run; repeatable."),
+        typer.Option(
+            metavar="|".join(Peer), help="A program to measure too, in the same run; repeatable."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, the summary last.")

@@ -21,7 +21,9 @@ def demo(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="0.0.0.0 serves every machine around.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 7860,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="N", help="0 takes any that is free.")
+    ] = 7860,
     auth: Annotated[
         str | None,
         typer.Option(

@@ -18,8 +18,10 @@ NEEDS = "sssm export needs what the extra `torch` installs: pip install 'sssm[to
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A shipped model, or a model file.")],
-    out: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A shipped model, or a file of weights.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The ONNX file to write.")],
     unit: Annotated[
         str, typer.Option(metavar="sample|frame|chunk", help="What one call consumes.")
     ] = "frame",
@@ -35,7 +37,7 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Recordings in folders named by word, to tell what 8 bits cost."
+            metavar="DIR", help="Recordings in folders named by word, to tell what 8 bits cost."
         ),
     ] = None,
 ) -> None:

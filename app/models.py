@@ -39,7 +39,7 @@ def models(
 
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A shipped model, or a model file.")
+        str, typer.Argument(metavar="MODEL", help="A shipped model, or a model file.")
     ] = "s4",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
