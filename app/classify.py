@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from app.answers import answers
-from app.recordings import listed, replaced
+from app.recordings import Paths, listed, replaced, width_of
 from app.spotting import Model
 from app.terminal import (
     INPUT_FAILED,
@@ -29,18 +29,12 @@ if TYPE_CHECKING:
 
 LONG_S = 2.0
 MANY_FILES = 20
-WIDEST_PATH = 60
 SCAN = "`sssm scan` finds words in time"
 T = TypeVar("T")
 
 
 def classify(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH", help="Recordings, or folders to search for WAV, FLAC, OGG, OPUS, MP3."
-        ),
-    ],
+    paths: Paths,
     model: Model = "s4",
     top: Annotated[
         int, typer.Option(min=1, metavar="K", help="Labels to print for each file.")
@@ -74,7 +68,7 @@ def _classify_all(files: list[str], model: str, *, top: int, as_json: bool) -> i
     """Print an answer for each file; returns how many had none."""
     from sssm.audio import AudioError
 
-    width = min(WIDEST_PATH, max(len(shown(path)) for path in files))
+    width = width_of(files)
     failures = 0
     long_file_seen = False
     with closing(answers(model, files)) as rows:

@@ -1,9 +1,25 @@
 """Which recordings the arguments of a command name."""
 
 import os
+from typing import Annotated
 
-from app.terminal import counted
+import typer
+
+from app.terminal import counted, shown
 from sssm.reason import reason_of
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH", help="Recordings, or folders to search for WAV, FLAC, OGG, OPUS, MP3."
+    ),
+]
+WIDEST = 60  # of a column of paths, out of which longer ones stick
+
+
+def width_of(paths: list[str]) -> int:
+    """Of a column of these."""
+    return min(WIDEST, max((len(shown(path)) for path in paths), default=0))
 
 
 def replaced(path: str, samples: int) -> str:

@@ -19,7 +19,7 @@ from app.events import Heard, events
 from app.outputs import keep_inputs
 from app.pool import MOST_PROCESSES, InOrder, arrivals, cores, one_thread
 from app.progress import progress_of
-from app.recordings import listed, replaced
+from app.recordings import Paths, listed, replaced, width_of
 from app.spotting import Model, Refractory, Threshold, Thresholds, load_spotter
 from app.terminal import (
     INPUT_FAILED,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from sssm.spotter import KeywordSpotter
 
 BYTES_A_PROCESS = 8_000_000  # fewer are not worth the time that a process needs to start
-WIDEST_PATH = 60
 
 
 class Options(NamedTuple):
@@ -70,12 +69,7 @@ Message: TypeAlias = "Stretch | Note | AudioError"
 
 
 def scan(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH", help="Recordings, or folders to search for WAV, FLAC, OGG, OPUS, MP3."
-        ),
-    ],
+    paths: Paths,
     out: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Also write the events to a .csv, .json or .jsonl file."),
@@ -108,10 +102,7 @@ def scan(
     files, unlisted = listed(paths)
     if out is not None:
         keep_inputs(out, [*files, thresholds, *members_of(model)])
-    widths = (
-        min(WIDEST_PATH, max((len(shown(path)) for path in files), default=0)),
-        max(map(len, spotter.keywords)),
-    )
+    widths = width_of(files), max(map(len, spotter.keywords))
     processes = _processes(files, jobs)
     work: Callable[[str], Iterator[Message]] = partial(_heard_in, spotter)
     if processes > 1:
