@@ -3,6 +3,7 @@
 import base64
 import functools
 import html
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -88,11 +89,11 @@ def _drawings(weights: Path) -> list[str]:
 def _card(file: Path, training_data: str, licence: str, accuracy: dict[str, object]) -> str:
     """The card beside the file where it has one, which is made of the same facts."""
     beside = file.with_suffix(".md")
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
+    if beside.is_file():  # below the page's own heading
+        return re.sub(r"(?m)^(?=#+ )", "#", beside.read_text(encoding="utf-8"))
     facts = {"learned from": training_data, "licence": licence} | accuracy
     rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items()]
-    return "\n".join([f"# {file.stem}", "", "| what | |", "| --- | --- |", *rows])
+    return "\n".join([f"## {file.stem}", "", "| what | |", "| --- | --- |", *rows])
 
 
 def _figure(caption: str, drawing: str) -> str:

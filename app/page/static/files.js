@@ -45,7 +45,7 @@ class Recording extends HTMLElement {
     this.wave = this.player = null;
     const parts = [];
     const length = facts.duration_s ? ` (${clock(facts.duration_s, facts.duration_s < 60 ? 2 : 0)})` : "";
-    parts.push(make("h3", "", facts.name + length));
+    parts.push(make("h2", "", facts.name + length));
     if (facts.message) {
       const message = make("p", "sssm-notice", facts.message);
       message.setAttribute("role", "alert");

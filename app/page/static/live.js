@@ -37,7 +37,7 @@ class Live extends HTMLElement {
     this.counters = make("p", "sssm-counters");
     this.append(
       make("div", "sssm-controls", "", this.button, this.level), this.notice, this.word, this.said,
-      this.canvas, make("h3", "", "Heard"), this.list, this.counters,
+      this.canvas, make("h2", "", "Heard"), this.list, this.counters,
     );
     this.forget();
     this.show(false);

@@ -1,6 +1,7 @@
 """The page in a real browser: files, what it asks for, what it frees, who may see it."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,24 @@ def test_nothing_is_asked_of_the_outside(browser, served):
     assert foreign == []
     assert errors == []
     context.close()
+
+
+def test_headings_are_an_outline(browser, served):
+    """The page's name, and below it in every tab what it holds: no level is left out."""
+    page = opened(browser, served.url)
+    page.get_by_role("tab", name="Files").click()
+    page.locator("input[type=file]").first.set_input_files(clip_path("up"))
+    page.locator("sssm-recording .sssm-lanes").wait_for()
+    page.get_by_role("tab", name="Model").click()
+    page.get_by_role("heading", name="kws12-s4").wait_for()
+    for tab, second in (("Live", "Heard"), ("Files", "up.flac (1.00 s)"), ("Model", "kws12-s4")):
+        page.get_by_role("tab", name=tab).click()
+        page.get_by_role("heading", name=second, level=2).wait_for()
+        of_tag = "headings => headings.map(heading => Number(heading.tagName.slice(1)))"
+        levels = page.get_by_role("heading").evaluate_all(of_tag)
+        assert levels[:2] == [1, 2]
+        assert all(1 < after <= before + 1 for before, after in pairwise(levels))
+    page.close()
 
 
 def test_files_show_their_events(browser, served, tmp_path):
