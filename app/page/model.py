@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 
 from app.page.shelf import Shelf
+from sssm.live import describe
 from sssm.weights import WEIGHTS, load_model, missing_packages
 
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -50,8 +51,6 @@ def about(file: Path) -> tuple[str, str]:
     Raises:
         ModelFileError: it is damaged.
     """
-    from sssm.live import describe
-
     card, _ = describe(file)
     parts = _drawings(file.with_suffix(WEIGHTS))
     for picture in sorted(file.parent.glob(f"{file.stem}*")):

@@ -6,7 +6,7 @@ heard is what `sssm scan` hears.
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,10 @@ from app.events import Heard, events, read_header
 from app.page.fold import Fold
 from app.page.hearing import Hearing
 from app.page.shelf import Shelf
+from sssm.audio import AudioError, Samples
+from sssm.detector import Detection
+from sssm.spotter import KeywordSpotter
 from sssm.timing import FRAMES_HZ
-
-if TYPE_CHECKING:
-    from sssm.audio import Samples
-    from sssm.detector import Detection
-    from sssm.spotter import KeywordSpotter
 
 CLIP_S = 2.0  # up to here a file is a clip, of which the page also ranks the classes
 POINTS = 2_000  # of a curve: no screen shows more
@@ -64,8 +62,6 @@ def heard_recording(
     Raises:
         ValueError: no such model, or a sensitivity out of bounds.
     """
-    from sssm.audio import AudioError
-
     spotter = shelf.spotter(model, sensitivity)
     name = os.path.basename(path)
     header = read_header(path)
@@ -101,7 +97,7 @@ def heard_recording(
 class Sketch:
     """A stream that draws what it hears: peaks and scores, however long it is."""
 
-    def __init__(self, spotter: "KeywordSpotter"):
+    def __init__(self, spotter: KeywordSpotter):
         self._spotter = spotter
         self.hears = False
         self.rate = 0
@@ -114,7 +110,7 @@ class Sketch:
         self._hearing = Hearing(self._spotter, sample_rate_hz)
         return self
 
-    def push(self, samples: "Samples") -> "list[Detection]":
+    def push(self, samples: Samples) -> list[Detection]:
         """Keywords that the next samples complete."""
         heard = self._hearing.push(samples)
         self.hears |= len(samples) > 0

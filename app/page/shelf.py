@@ -3,11 +3,15 @@
 import contextlib
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sssm.classifier import Classifier
-    from sssm.spotter import KeywordSpotter
+import numpy as np
+
+from sssm.calibration import logistic, logit
+from sssm.classifier import Classifier
+from sssm.live import JOIN, find_live, live_models, members_of
+from sssm.spotter import KeywordSpotter
+from sssm.thresholds import read_thresholds
+from sssm.weights import ModelFileError
 
 MOST_SENSITIVE = 3.0  # in logits, either way
 
@@ -25,10 +29,6 @@ class Shelf:
     """
 
     def __init__(self, first: str, thresholds: str | None = None):
-        from sssm.live import JOIN, find_live, live_models, members_of
-        from sssm.spotter import KeywordSpotter
-        from sssm.thresholds import read_thresholds
-
         shipped, members = live_models(), members_of(first)
         name = JOIN.join(part if part in shipped else Path(part).stem for part in members)
         self._files = {name: [find_live(part) for part in members]} | {
@@ -58,14 +58,12 @@ class Shelf:
             raise ValueError(f"no model {name!r} here (models: {', '.join(self._files)})")
         return self._files[name]
 
-    def spotter(self, name: str, sensitivity: float = 0.0) -> "KeywordSpotter":
+    def spotter(self, name: str, sensitivity: float = 0.0) -> KeywordSpotter:
         """The model with the logit of every threshold lower by the sensitivity.
 
         Raises:
             ValueError: no such model, one that is damaged, or a sensitivity out of bounds.
         """
-        from sssm.spotter import KeywordSpotter
-
         if not isinstance(sensitivity, (int, float)):  # a program may send anything
             raise ValueError(f"sensitivity must be a number, got {sensitivity!r}")
         if not -MOST_SENSITIVE <= sensitivity <= MOST_SENSITIVE:
@@ -81,14 +79,12 @@ class Shelf:
         lower = {word: _shifted(x, -sensitivity) for word, x in spotter.thresholds.items()}
         return spotter.with_settings(thresholds=lower)
 
-    def classifier(self, name: str) -> "Classifier":
+    def classifier(self, name: str) -> Classifier:
         """What names the one word of a recording.
 
         Raises:
             ValueError: no such model, or one that is damaged; one line.
         """
-        from sssm.classifier import Classifier
-
         files = self.files(name)
         with self._lock:
             if name not in self._classifiers:
@@ -97,10 +93,6 @@ class Shelf:
 
     def warm_up(self) -> None:
         """Compile what the first visitor would wait for."""
-        import numpy as np
-
-        from sssm.weights import ModelFileError
-
         spotter = self.spotter(self.names[0])
         for rate in (44_100, 48_000):
             with contextlib.suppress(ModelFileError):  # it hears another rate alone
@@ -109,6 +101,4 @@ class Shelf:
 
 def _shifted(threshold: float, logits: float) -> float:
     """1 has no logit, and stays."""
-    from sssm.calibration import logistic, logit
-
     return 1.0 if threshold == 1 else logistic(logit(threshold) + logits)
