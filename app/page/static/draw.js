@@ -1,13 +1,13 @@
 // Drawing that the microphone's timeline and the files' have in common.  Colours are those of the
 // page, light or dark; a threshold is a dashed line and a detection a labelled mark, so that colour
 // is not the only signal.
-export const LANE = 22; // height of a keyword's lane
+const LANE = 22; // height of a keyword's lane
 const LABELS = 58; // least width of the column of names
 const BESIDE = 8; // between a name and its lane
 const AXIS = 20;
 const FONT = "12px system-ui, sans-serif";
 
-export function colours(element) {
+function colours(element) {
   const style = getComputedStyle(element);
   const of = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
   return {
@@ -20,7 +20,7 @@ export function colours(element) {
 }
 
 // A context in CSS pixels, sharp on every screen.
-export function fit(canvas, height) {
+function fit(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.max(1, canvas.clientWidth);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -44,19 +44,14 @@ export function labelsWidth(canvas, keywords) {
   return Math.min(Math.max(LABELS, Math.ceil(longest) + BESIDE), canvas.clientWidth / 2);
 }
 
-export function lanesHeight(keywords) {
-  return keywords.length * LANE + AXIS;
-}
-
 // Lanes of scores.
 //   span: {from_s, to_s} shown; at(n): [time_s, [score of each keyword]] of point n of count
 //   events: [{keyword, time_s}]
 export function drawLanes(canvas, { keywords, thresholds, span, count, at, events }) {
-  const [context, width] = fit(canvas, lanesHeight(keywords));
+  const [context, width] = fit(canvas, keywords.length * LANE + AXIS);
   const colour = colours(canvas);
   const left = labelsWidth(canvas, keywords);
-  const x = (time_s) =>
-    left + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - left);
+  const x = placeOf(span, left, width);
   keywords.forEach((keyword, k) => {
     const bottom = (k + 1) * LANE - 2;
     const y = (score) => bottom - score * (LANE - 4);
@@ -98,8 +93,7 @@ export function drawWave(canvas, height, { keywords, span, count, at, loudest, e
   const left = labelsWidth(canvas, keywords);
   const middle = height / 2;
   const scale = (middle - 14) / loudest;
-  const x = (time_s) =>
-    left + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - left);
+  const x = placeOf(span, left, width);
   context.fillStyle = colour.soft;
   for (let n = 0; n < count; n++) {
     const [time_s, wide_s, high, low] = at(n);
@@ -122,6 +116,11 @@ export function drawWave(canvas, height, { keywords, span, count, at, loudest, e
     }
   }
   if (played_s > 0) line(context, colour.accent, [[x(played_s), 0], [x(played_s), height]]);
+}
+
+// Where a time stands, between the names and the right edge.
+function placeOf(span, left, width) {
+  return (time_s) => left + ((time_s - span.from_s) / (span.to_s - span.from_s)) * (width - left);
 }
 
 function mark(context, colour, x, top, bottom) {
