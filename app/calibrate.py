@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.labelled import LabelledRecordings, left_out, of_keywords
+from app.labelled import LabelledRecordings, folder_names, left_out, of_keywords
 from app.outputs import keep_inputs
 from app.recordings import listed
 from app.spotting import Model, load_spotter
@@ -63,7 +63,8 @@ def calibrate(
     recordings = [(path, None) for path in files] + of_keywords(positives, heard)
     for written in (out, str(picture)):
         keep_inputs(written, [*members_of(model), *(path for path, _ in recordings)])
-    if named := [word for word in spotter.keywords if os.path.isdir(Path(negatives, word))]:
+    names = [name for word in spotter.keywords for name in sorted(folder_names(word))]
+    if named := [name for name in names if os.path.isdir(Path(negatives, name))]:
         folders = ", ".join(named)
         tell(
             f"{negatives}: holds {folders}; what is said there counts as a false accept, so it may"

@@ -103,7 +103,7 @@ def of_keywords(folder: str | None, heard: LabelledRecordings) -> list[tuple[str
     keywords = heard.spotter.keywords
     found: list[tuple[str, str | None]] = []
     for keyword in keywords:
-        named = [name for name in _folders(folder) if spelled(name) in _names(keyword)]
+        named = [name for name in _folders(folder) if spelled(name) in folder_names(keyword)]
         files, failures = listed([str(Path(folder, name)) for name in named])
         heard.failures += failures
         found += [(path, keyword) for path in files]
@@ -114,9 +114,14 @@ def of_keywords(folder: str | None, heard: LabelledRecordings) -> list[tuple[str
     return found
 
 
+def folder_names(keyword: str) -> set[str]:
+    """Those of a folder in which it is said: a phrase has spaces there, or `_`."""
+    return {spelled(keyword), spelled(keyword).replace(" ", "_")}
+
+
 def left_out(folder: str, keywords: Sequence[str]) -> list[str]:
     """Folders of words that are no keyword; not those of `_unknown_` and the like."""
-    known = {name for keyword in keywords for name in _names(keyword)}
+    known = {name for keyword in keywords for name in folder_names(keyword)}
     words = [name for name in _folders(folder) if not name.startswith(("_", "."))]
     return [word for word in words if spelled(word) not in known]
 
@@ -124,8 +129,3 @@ def left_out(folder: str, keywords: Sequence[str]) -> list[str]:
 def _folders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir())
-
-
-def _names(keyword: str) -> set[str]:
-    """A folder's name has `_` where a phrase has a space, or not."""
-    return {spelled(keyword), spelled(keyword).replace(" ", "_")}

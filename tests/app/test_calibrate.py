@@ -339,6 +339,14 @@ def test_words_among_the_negatives_are_told(calibrate, words, tmp_path):
     assert result.stderr.startswith(f"{words}: holds yes; what is said there")
 
 
+def test_a_phrase_among_the_negatives_is_told_by_its_folder(noises, tmp_path):
+    model = nervous.nervous_model(tmp_path, ("hey you", "_unknown_"), seed=3)
+    shutil.copytree(noises, tmp_path / "noises/hey_you")
+    arguments = ["--model", model, "--negatives", tmp_path / "noises", "--out", tmp_path / "t.json"]
+    result = CliRunner().invoke(cli, ["calibrate", *map(str, arguments)])
+    assert result.stderr.startswith(f"{tmp_path / 'noises'}: holds hey_you; what is said there")
+
+
 def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_model, tmp_path):
     for out in (noises / "a.wav", words / "yes" / "0.wav", nervous_model):
         before = out.read_bytes()
