@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import app.listen
 import app.record
+import app.recorder
 from app.cli import cli
 from app.sources import Piece
 from app.takes import CONTEXT_S, NOISE_S
@@ -156,8 +157,8 @@ def test_live_each_take_is_asked_for_and_a_bad_one_again(folder, monkeypatch):
 
 
 def test_too_many_bad_takes_end_it(folder, monkeypatch):
-    monkeypatch.setattr(app.record, "MOST_FAULTS", 2)
-    monkeypatch.setattr(app.record, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(app.recorder, "MOST_FAULTS", 2)
+    monkeypatch.setattr(app.recorder, "PATIENCE_S", 0.5)
     live(monkeypatch, noise(10.0))
     result = run("hello", "words")
     assert result.exit_code == 1
@@ -165,7 +166,7 @@ def test_too_many_bad_takes_end_it(folder, monkeypatch):
 
 
 def test_only_bad_takes_in_a_row_are_too_many(folder, monkeypatch):
-    monkeypatch.setattr(app.record, "MOST_FAULTS", 2)
+    monkeypatch.setattr(app.recorder, "MOST_FAULTS", 2)
     bad = word(level=0.009)
     live(monkeypatch, sound(bad, word(), bad, word()))
     assert run("hello", "words", "--takes", 2).exit_code == 0
@@ -289,7 +290,7 @@ def test_noise_is_measured_anew_and_the_word_asked_for_where_a_microphone_comes_
 
 @pytest.mark.parametrize("name", WORDLESS)
 def test_noise_is_asked_for_as_such(folder, monkeypatch, name):
-    monkeypatch.setattr(app.record, "PIECE_S", 1.0)
+    monkeypatch.setattr(app.recorder, "PIECE_S", 1.0)
     live(monkeypatch, noise(3.0))
     result = run(name, "words", "--takes", 2)
     assert result.exit_code == 0
@@ -315,7 +316,7 @@ def test_minutes_of_talk_are_pieces_that_training_takes_for_talk(folder):
 
 
 def test_talk_is_asked_for_once_and_again_where_nobody_talks(folder, monkeypatch):
-    monkeypatch.setattr(app.record, "PIECE_S", 1.0)
+    monkeypatch.setattr(app.recorder, "PIECE_S", 1.0)
     live(monkeypatch, *[word(1.0)] * 3, noise(1.0), word(1.0))
     result = run("_unknown_", "words", "--minutes", 1)
     notes = result.stderr.splitlines()
