@@ -1,10 +1,10 @@
-"""How a command that runs until it is told to stop is told so."""
+"""How a command that may run for hours is told to stop."""
 
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -21,7 +21,7 @@ class Ending:
 
 
 @contextmanager
-def asked_to_end() -> Iterator[Ending]:
+def asked_to_end(*, by: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[Ending]:
     """Signals as a flag, so that what is being written is finished; a second Ctrl-C interrupts."""
     ending = Ending()
 
@@ -30,7 +30,7 @@ def asked_to_end() -> Iterator[Ending]:
             raise KeyboardInterrupt
         ending.code = CTRL_C if number == signal.SIGINT else 0
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in by}
     try:
         yield ending
     finally:

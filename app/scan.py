@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
+from app.ending import asked_to_end
 from app.event_file import Event, EventFile, check_name
 from app.events import Heard, events
 from app.outputs import keep_inputs
@@ -190,9 +191,9 @@ def _scan_all(
 ) -> bool:
     """Hear all the files; returns whether Ctrl-C ended it."""
     order: InOrder[Message] = InOrder()
-    with _first_ctrl_c_waits() as stopped, progress_of(files) as progress:
+    with asked_to_end(by=[signal.SIGINT]) as ending, progress_of(files) as progress:
         try:
-            with closing(arrivals(work, files, processes, stopped)) as coming:
+            with closing(arrivals(work, files, processes, lambda: bool(ending))) as coming:
                 for number, message in coming:
                     progress.put(number, message.heard if isinstance(message, Stretch) else message)
                     if isinstance(message, Stretch) and not message.events:
@@ -204,8 +205,8 @@ def _scan_all(
         finally:
             for held in order.rest():
                 report.take(held)
-    report.end(progress.heard_s, len(files), stopped=stopped())
-    return stopped()
+    report.end(progress.heard_s, len(files), stopped=bool(ending))
+    return bool(ending)
 
 
 def _heard_in(spotter: "KeywordSpotter", path: str) -> Iterator[Message]:
@@ -261,23 +262,6 @@ def _opened(out: str | None) -> Iterator[EventFile | None]:
         fail(f"--out {out}: {reason_of(error)}")
     with closing(file):
         yield file
-
-
-@contextmanager
-def _first_ctrl_c_waits() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, to be asked between two events; pressed again it interrupts."""
-    pressed: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _row(event: Event, widths: tuple[int, int]) -> str:

@@ -125,6 +125,16 @@ def test_a_second_ctrl_c_interrupts_and_a_second_sigterm_does_not():
             signal.raise_signal(signal.SIGINT)
 
 
+def test_ctrl_c_alone_may_be_a_flag_and_interrupts_a_second_time():
+    before = signal.getsignal(signal.SIGTERM)
+    with asked_to_end(by=[signal.SIGINT]) as ending:
+        assert signal.getsignal(signal.SIGTERM) is before
+        signal.raise_signal(signal.SIGINT)
+        assert ending
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_reader_that_leaves_is_seen_without_writing(monkeypatch):
     ours, theirs = os.pipe()
     with os.fdopen(theirs, "w") as stdout:

@@ -23,7 +23,6 @@ import app.pool
 import app.scan
 from app.cli import cli
 from app.events import Heard, events
-from app.scan import _first_ctrl_c_waits
 from sssm import KeywordSpotter
 from sssm.audio import AudioError
 from sssm.thresholds import write_thresholds
@@ -394,14 +393,6 @@ def test_ctrl_c_keeps_what_was_found_and_is_130(folder, model, monkeypatch, name
         f"stopped after 8.0 s of 3 recordings: {len(found)} events; 1 failure",
     ]
     assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_a_second_ctrl_c_interrupts():
-    with _first_ctrl_c_waits() as stopped:
-        signal.raise_signal(signal.SIGINT)
-        assert stopped()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_process_that_died_is_a_failure(folder, model, monkeypatch):
