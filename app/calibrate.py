@@ -11,7 +11,7 @@ from app.labelled import LabelledRecordings, folder_names, left_out, of_keywords
 from app.outputs import keep_inputs
 from app.recordings import listed
 from app.spotting import Model, load_spotter
-from app.terminal import INPUT_FAILED, aligned, refuse, say, tell
+from app.terminal import INPUT_FAILED, aligned, refuse, say, shown, tell
 from sssm.reason import reason_of
 
 MOST_ASKED = 10_000  # false accepts an hour
@@ -121,7 +121,7 @@ def _report(heard: LabelledRecordings, thresholds: Mapping[str, float], per_hour
     rows = [("keyword", "threshold", "false accepts", *(("misses to expect",) if said else ()))]
     for k, keyword in enumerate(keywords):
         misses = (_misses(int(missed[k]), said.count(keyword)),) if said else ()
-        rows.append((keyword, f"{thresholds[keyword]:.4f}", str(false[k]), *misses))
+        rows.append((shown(keyword), f"{thresholds[keyword]:.4f}", str(false[k]), *misses))
     if said:
         total = _misses(int(missed.sum()), len(said))
         rows.append(("all", "", str(false.sum()), total))
@@ -196,4 +196,4 @@ def _draw(
     except OSError as error:
         heard.failures.append(f"{png}: {reason_of(error)}")
     else:
-        say(f"curve: {png}")
+        say(f"curve: {shown(str(png))}")

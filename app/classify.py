@@ -101,8 +101,8 @@ def _json_row(path: str, answer: "Answer") -> str:
 
 def _row(path: str, answer: "Answer", *, width: int, top: int) -> str:
     ranked = sorted(answer.scores.items(), key=lambda item: -item[1])[:top]
-    label_width = max(map(len, answer.scores))
-    cells = [f"{label.ljust(label_width)} {score:.3f}" for label, score in ranked]
+    label_width = max(len(shown(label)) for label in answer.scores)
+    cells = [f"{shown(label).ljust(label_width)} {score:.3f}" for label, score in ranked]
     cells[0] = bold(cells[0])
     return aligned([shown(path), *cells], [width, *(0 for _ in cells)])
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.outputs import keep_inputs
-from app.terminal import fail, refuse, say, tell
+from app.terminal import fail, refuse, say, shown, tell
 from sssm.reason import reason_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def export(
 def _line(out: Path, wanted: "Export", written: "Exported") -> str:
     unit = wanted.unit if wanted.frames is None else f"chunk of {wanted.frames * FRAME_MS} ms"
     return (
-        f"{out}: {unit} at {wanted.sample_rate_hz} Hz, {written.nodes} nodes, "
+        f"{shown(str(out))}: {unit} at {wanted.sample_rate_hz} Hz, {written.nodes} nodes, "
         f"{written.bytes:,} bytes; within {written.difference:.1e} of torch"
     )
 
@@ -104,12 +104,13 @@ def _cost(
     """What 8 bits cost in accuracy, and what they save."""
     from sssm.onnx.int8 import agreement, as_int8
 
-    small = f"{written.bytes / written.bytes_float32:.0%} of the size with float32"
+    share = written.bytes / written.bytes_float32
+    small = f"{shown(str(out))}: {share:.0%} of the size with float32"
     if recordings is None:
-        share = agreement(network)
-        return f"{out}: {small}; {share:.1%} of decisions on test sounds stay the same"
+        same = agreement(network)
+        return f"{small}; {same:.1%} of decisions on test sounds stay the same"
     full, rough = (_accuracy(model, recordings) for model in (network, as_int8(network)))
-    return f"{out}: {small}; accuracy {full:.2%} with float32, {rough:.2%} with 8 bits"
+    return f"{small}; accuracy {full:.2%} with float32, {rough:.2%} with 8 bits"
 
 
 def _recordings(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, str]]:

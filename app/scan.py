@@ -103,7 +103,7 @@ def scan(
     files, unlisted = listed(paths)
     if out is not None:
         keep_inputs(out, [*files, thresholds, *members_of(model)])
-    widths = width_of(files), max(map(len, spotter.keywords))
+    widths = width_of(files), max(len(shown(keyword)) for keyword in spotter.keywords)
     processes = _processes(files, jobs)
     work: Callable[[str], Iterator[Message]] = partial(_heard_in, spotter)
     if processes > 1:
@@ -266,7 +266,7 @@ def _opened(out: str | None) -> Iterator[EventFile | None]:
 
 def _row(event: Event, widths: tuple[int, int]) -> str:
     path_width, keyword_width = widths
-    keyword = bold(event.keyword.ljust(keyword_width))
+    keyword = bold(shown(event.keyword).ljust(keyword_width))
     times = [f"{event.start_s:9.2f} s", f"{event.time_s:9.2f} s"]
     return aligned(
         [shown(event.path), keyword, *times, f"{event.score:.3f}"], [path_width, *[0] * 4]
