@@ -3,11 +3,11 @@
 import io
 import itertools
 import tempfile
-import wave
 from collections import deque
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from sssm.audio import Samples
 
@@ -39,11 +39,9 @@ def write_new(folder: Path, stem: str, samples: Samples, sample_rate_hz: int) ->
 
 
 def _wav(samples: Samples, sample_rate_hz: int) -> bytes:
-    whole = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype("<i2")
+    whole = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)
     data = io.BytesIO()
-    with wave.open(data, "wb") as recording:
-        recording.setparams((1, 2, sample_rate_hz, len(whole), "NONE", ""))
-        recording.writeframes(whole.tobytes())
+    soundfile.write(data, whole, sample_rate_hz, format="WAV")
     return data.getvalue()
 
 
