@@ -17,7 +17,8 @@ Model = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="X|WORD=X", help="Score from which words count as heard, or one word; repeatable."
+        metavar="X|WORD=X",
+        help="Score from which all words, or one, count as heard, over --thresholds; repeatable.",
     ),
 ]
 Thresholds = Annotated[
@@ -25,7 +26,12 @@ Thresholds = Annotated[
 ]
 Refractory = Annotated[
     float | None,
-    typer.Option(min=0, max=60_000, metavar="MS", help="Silence after a detection."),
+    typer.Option(
+        min=0,
+        max=60_000,
+        metavar="MS",
+        help="How long nothing counts after a detection; without it the model's own.",
+    ),
 ]
 
 
