@@ -6,13 +6,13 @@ answer does not depend on the other files of a batch.
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sssm.audio import AudioError, AudioFile, Samples
+from sssm.audio import AudioFile, Samples
 from sssm.clip import clip_scores
 from sssm.engines.engine import Engine
 from sssm.hearing import mono
@@ -65,21 +65,23 @@ class Classifier:
         """A model of torch."""
         return cls(live(network))
 
-    def classify(self, path: str | os.PathLike[str], most_s: float = math.inf) -> Answer:
+    def classify(
+        self, path: str | os.PathLike[str], on_heard: Callable[[float], None] = lambda heard_s: None
+    ) -> Answer:
         """Answer for the whole file, whatever its length, in constant memory.
 
         Args:
             path: of the file.
-            most_s: seconds that it may be long.
+            on_heard: called with the seconds heard, every few seconds; what it raises is the end.
 
         Raises:
-            AudioError: the file cannot be read to its end, holds no sound, is longer, or is at a
-                rate that the model cannot hear.
+            AudioError: the file cannot be read to its end, holds no sound, or is at a rate that the
+                model cannot hear.
             ModelFileError: the answer is no number, for which only the weights can be blamed.
         """
         with AudioFile(path) as audio:
             engine = at_rate_of(audio, self._engine_at)
-            scores = self._scores(engine, _at_most(audio, most_s), audio.stream_rate_hz)
+            scores = self._scores(engine, _told(audio, on_heard), audio.stream_rate_hz)
             audio.check_heard()
             return Answer(
                 label=max(scores, key=scores.__getitem__),
@@ -114,8 +116,7 @@ class Classifier:
         return dict(zip(self.labels, scores, strict=True))
 
 
-def _at_most(audio: AudioFile, most_s: float) -> Iterator[Samples]:
+def _told(audio: AudioFile, on_heard: Callable[[float], None]) -> Iterator[Samples]:
     for piece in audio.pieces():
-        if audio.heard_s > most_s:
-            raise AudioError(audio.path, f"longer than {most_s:.0f} s")
+        on_heard(audio.heard_s)
         yield piece

@@ -105,11 +105,18 @@ def test_a_file_without_sound_is_refused(classifier, tmp_path, samples, reason):
         classifier.classify(tmp_path / "a.wav")
 
 
-def test_a_file_may_be_as_long_as_allowed(classifier, tmp_path):
-    soundfile.write(tmp_path / "a.wav", chirp(1.0), 16_000)
-    assert classifier.classify(tmp_path / "a.wav", 1.0).duration_s == 1.0
-    with pytest.raises(AudioError, match="longer than 1 s"):
-        classifier.classify(tmp_path / "a.wav", 0.9)
+def test_who_is_told_how_far_a_file_was_heard_may_end_it(classifier, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.tile(chirp(1.0), 9), 16_000)
+    heard_s = []
+
+    def on_heard(seconds):
+        heard_s.append(seconds)
+        if seconds > 7:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        classifier.classify(tmp_path / "a.wav", on_heard)
+    assert heard_s == [4.0, 8.0]
 
 
 def test_pieces_may_be_int16_and_hold_what_is_no_number(classifier):

@@ -8,7 +8,8 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -92,12 +93,18 @@ class Files:
 
     def classify(self, file: str | None, model: str) -> dict[str, Any]:
         """Name the word in a recording: label, score, scores of all labels, duration_s."""
-        with self._program(file) as path:
-            most_s = 60.0 * self._limits.max_minutes
+        most_s = 60.0 * self._limits.max_minutes
+        with self._program(file) as (path, check_here):
+
+            def on_heard(heard_s: float) -> None:
+                check_here()
+                if heard_s > most_s:
+                    raise AudioError(path, f"longer than {most_s:.0f} s")
+
             header = read_header(path)
             if header.is_longer(most_s):
                 raise ValueError(f"{header.length_s:.0f} s is too long for this server")
-            answer = self._shelf.classifier(model).classify(path, most_s)
+            answer = self._shelf.classifier(model).classify(path, on_heard)
         return {
             "label": answer.label, "score": answer.score, "scores": answer.scores,
             "duration_s": answer.duration_s, "sample_rate_hz": answer.sample_rate_hz,
@@ -108,9 +115,11 @@ class Files:
 
         message says what is wrong with a file that was heard in part.
         """
-        with self._program(file) as path:
-            most_s = 60.0 * self._limits.max_minutes
-            heard = heard_recording(self._shelf, model, sensitivity, path, most_s, _ignore)
+        most_s = 60.0 * self._limits.max_minutes
+        with self._program(file) as (path, check_here):
+            heard = heard_recording(
+                self._shelf, model, sensitivity, path, most_s, lambda *_: check_here()
+            )
             if not heard.duration_s:
                 raise ValueError(f"{heard.name}: {heard.message}")
         found = [event._asdict() for event in heard.events]
@@ -119,14 +128,17 @@ class Files:
         return {"events": found, "duration_s": heard.duration_s, "message": heard.message}
 
     @contextlib.contextmanager
-    def _program(self, file: str | None) -> Iterator[str]:
-        """A program's file, which is removed; what is wrong with it becomes the answer."""
+    def _program(self, file: str | None) -> Iterator[tuple[str, Callable[[], None]]]:
+        """A program's file, which is removed, and a check that it still waits for its answer.
+
+        What is wrong with the file becomes the answer.
+        """
         if file is None:
             raise gr.Error("no file", print_exception=False)
         caller = secrets.token_hex()
         self._uploads.replace(caller, [file])
         try:
-            yield file
+            yield file, partial(self._uploads.check_here, caller)
         except AudioError as error:
             line = f"{os.path.basename(file)}: {error.args[1]}"
             raise gr.Error(line, print_exception=False) from None
@@ -144,8 +156,7 @@ class _Progress:
         self._progress, self._name = progress, name
 
     def __call__(self, heard_s: float, promised_s: float) -> None:
-        if not self._uploads.is_here(self._visitor):
-            raise gr.Error("the visitor has left", print_exception=False)
+        self._uploads.check_here(self._visitor)
         all_s = max(heard_s, promised_s)
         share = heard_s / all_s if all_s else 0.0
         self._progress(share, desc=f"{self._name}: {heard_s:.0f} of {all_s:.0f} s")
@@ -203,7 +214,3 @@ def _facts(recording: Recording) -> dict[str, Any]:
 
 def _base64(values: NDArray[Any]) -> str:
     return base64.b64encode(values.tobytes()).decode()
-
-
-def _ignore(heard_s: float, promised_s: float) -> None:
-    """A program waits for the end."""

@@ -41,6 +41,7 @@ class Page:
 
     app: Gate
     visitors: Visitors
+    uploads: Uploads
     farewell: asyncio.Event  # Gradio keeps a request open for each visitor until this
 
 
@@ -82,17 +83,18 @@ def build(shelf: Shelf, limits: Limits, *, accounts: Mapping[str, str], local_on
         favicon_path=str(STATIC / "icon.svg"),
     )  # fmt: skip
     gate = Gate(app, accounts=accounts, local_only=local_only)
-    return Page(gate, visitors, app.routes[-1].app.stop_event)
+    return Page(gate, visitors, uploads, app.routes[-1].app.stop_event)
 
 
 class Server(uvicorn.Server):
     """uvicorn serving a page: `run(sockets=[bind(...)])`, until Ctrl-C.
 
-    Before it shuts down, requests that Gradio keeps open are told to end.
+    Before it shuts down, requests that Gradio keeps open are told to end, and files are no longer
+    heard: it would wait for their end.
     """
 
     def __init__(self, page: Page):
-        self._farewell = page.farewell
+        self._page = page
         super().__init__(
             uvicorn.Config(
                 page.app,
@@ -108,7 +110,8 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._farewell.set()
+        self._page.farewell.set()
+        self._page.uploads.close()
         await super().shutdown(sockets)
 
 

@@ -49,6 +49,7 @@ class Uploads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[str, set[str]] = {}  # visitor -> paths
+        self._is_open = True
 
     def replace(self, visitor: str, paths: Iterable[str]) -> None:
         """These are the visitor's files now; earlier ones are removed."""
@@ -62,9 +63,22 @@ class Uploads:
         with self._lock:
             self._remove(self._of.pop(visitor, set()))
 
+    def close(self) -> None:
+        """The page closes: nobody is here any more, whoever comes."""
+        self._is_open = False
+
     def is_here(self, visitor: str) -> bool:
         """Whether the visitor has come, with files or without, and not left."""
-        return visitor in self._of
+        return self._is_open and visitor in self._of
+
+    def check_here(self, visitor: str) -> None:
+        """To be called while a file is heard.
+
+        Raises:
+            gr.Error: the visitor is not here: nobody waits for its end.
+        """
+        if not self.is_here(visitor):
+            raise gr.Error("the visitor has left, or the page closes", print_exception=False)
 
     def _remove(self, paths: set[str]) -> None:
         kept = set().union(*self._of.values())

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from page_server import clip_path, serving
 from websockets.sync.server import serve
 
@@ -185,6 +186,26 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     answer = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     line = "the page needs more packages: pip install 'sssm[web]' (gradio is missing)\n"
     assert (answer.returncode, answer.stderr) == (1, line)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
+def test_ctrl_c_waits_for_no_file_that_is_heard(tmp_path):
+    """Which is heard in a thread that nothing else can end."""
+    soundfile.write(tmp_path / "long.flac", np.zeros(3_500 * 8_000, np.int16), 8_000)
+    command = [sys.executable, "-m", "app.cli", "demo", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        url = server.stdout.readline().strip()
+        client = Client(url, verbose=False, analytics_enabled=False)
+        job = client.submit(handle_file(tmp_path / "long.flac"), "s4", api_name="/classify")
+        while job.status().code is not Status.PROCESSING and not job.done():
+            time.sleep(0.02)
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=300)
+        client.close()
+    assert (said, server.returncode) == ("Ctrl-C ends it\n", 130)
+    assert "the page closes" in str(job.exception())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
