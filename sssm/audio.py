@@ -293,8 +293,8 @@ def _is_cut_short(log: str) -> bool:
 
 def decoder_reason(error: Exception) -> str:
     """What libsndfile or the system says of a recording, without its decoration."""
-    if not isinstance(error, soundfile.LibsndfileError):
-        return "format not recognised"  # soundfile asks for the rate of headerless files
+    if not isinstance(error, soundfile.LibsndfileError):  # or a TypeError: of no header
+        return reason_of(error) if isinstance(error, OSError) else "format not recognised"
     reason = error.error_string.removeprefix("Error : ").strip().rstrip(".")
     # What libsndfile says of a file that it took for MP3 and in which it found no frame.
     return "format not recognised" if "does not exist" in reason else reason[0].lower() + reason[1:]

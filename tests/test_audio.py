@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -183,6 +184,16 @@ def test_what_cannot_be_read_is_one_line_that_says_which_and_why(tmp_path, name,
         AudioFile(tmp_path / name)
     assert str(caught.value).startswith(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_system_refuses_is_said_in_its_words(tmp_path, monkeypatch):
+    def refused(_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    soundfile.write(tmp_path / "a.wav", np.zeros(9), 16_000)
+    monkeypatch.setattr(soundfile, "SoundFile", refused)
+    with pytest.raises(AudioError, match="not audio that can be read: too many open files"):
+        AudioFile(tmp_path / "a.wav")
 
 
 def test_a_name_with_a_null_is_refused():
