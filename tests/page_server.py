@@ -19,6 +19,7 @@ from app.page.server import Page, Server, bind, build
 from app.page.shelf import Shelf
 
 CLIPS = Path(__file__).parent / "clips"
+LIMITS = Limits(max_visitors=16, max_upload_mb=64, max_minutes=60)
 PATIENCE_S = 120.0  # for what takes a second on a quiet machine
 
 
@@ -33,11 +34,11 @@ class Served(NamedTuple):
 
 @contextmanager
 def serving(
-    model: str = "s4", *, limits: Limits | None = None, accounts: Mapping[str, str] | None = None
+    model: str = "s4", *, limits: Limits = LIMITS, accounts: Mapping[str, str] | None = None
 ) -> Iterator[Served]:
     """The page at a free port, until the end of the block."""
     with gradios_leaks():
-        page = build(Shelf(model), limits or Limits(), accounts=accounts or {}, local_only=True)
+        page = build(Shelf(model), limits, accounts=accounts or {}, local_only=True)
     server = Server(page)
     with bind("127.0.0.1", 0) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

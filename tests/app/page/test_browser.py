@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from browser import IN_A_BROWSER, chromium, playwright
 from page_server import (
+    LIMITS,
     PATIENCE_S,
     clip_path,
     opened,
@@ -17,7 +18,6 @@ from page_server import (
     wait_for,
 )
 
-from app.page.limits import Limits
 from app.page.shelf import Shelf
 
 __all__ = ["playwright"]  # a fixture
@@ -26,7 +26,7 @@ pytestmark = IN_A_BROWSER
 
 @pytest.fixture(scope="module")
 def served():
-    with serving(limits=Limits(max_upload_mb=20, max_minutes=60)) as served:
+    with serving(limits=LIMITS._replace(max_upload_mb=20)) as served:
         yield served
 
 

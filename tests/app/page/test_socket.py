@@ -14,13 +14,12 @@ from urllib.request import HTTPError, Request, urlopen
 import numpy as np
 import pytest
 import uvicorn
-from page_server import serving, stream_of, wait_for
+from page_server import LIMITS, serving, stream_of, wait_for
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.page.gate import WRONG_S
 from app.page.hearing import Hearing
-from app.page.limits import Limits
 from sssm.spotter import KeywordSpotter
 
 GREETING = json.dumps({"sample_rate_hz": 16_000})
@@ -29,7 +28,7 @@ MOST_VISITORS = 3
 
 @pytest.fixture(scope="module")
 def served():
-    with serving(limits=Limits(max_visitors=MOST_VISITORS)) as served:
+    with serving(limits=LIMITS._replace(max_visitors=MOST_VISITORS)) as served:
         yield served
 
 
