@@ -25,10 +25,11 @@ You get, as text
         after a new sensitivity
 
 A connection is closed with a reason: 1003 what came is not in this protocol; 1008 no credentials, a
-foreign origin, chunks out of order, more than 10 s missing, an unknown model, or nothing for 60 s;
-1009 a message too big; 1013 too many visitors; and without one where nothing of the server's was
-read for 60 s.  Faster than real time is allowed: the server then reads more slowly, so read while
-you send, and wait for no answer to a ping: it comes after all that was sent before has been read.
+foreign origin, chunks out of order, more than 10 s missing, nothing for 60 s (at first for 10 s),
+or at first an unknown model, or a rate or sensitivity out of bounds; 1009 a message too big; 1013
+too many visitors; and without one where nothing of the server's was read for 60 s.  Faster than
+real time is allowed: the server then reads more slowly, so read while you send, and wait for no
+answer to a ping: it comes after all that was sent before has been read.
 `assets/examples/websocket_client.py` is a client.
 """
 
