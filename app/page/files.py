@@ -73,7 +73,6 @@ class Files:
         """What the page shows of these files, again and again while it grows."""
         visitor, paths = str(request.session_hash), list(paths or [])
         self._uploads.replace(visitor, paths)
-        most_s = 60.0 * self._limits.max_minutes
         recordings: list[Recording] = []
         shown_s = time.monotonic()
         if len(paths) > MOST_FILES:
@@ -82,7 +81,9 @@ class Files:
             on_heard = _Progress(self._uploads, visitor, progress, os.path.basename(path))
             try:
                 recordings.append(
-                    heard_recording(self._shelf, model, sensitivity, path, most_s, on_heard)
+                    heard_recording(
+                        self._shelf, model, sensitivity, path, self._limits.most_s, on_heard
+                    )
                 )
             except ValueError as error:
                 raise gr.Error(str(error), print_exception=False) from None
@@ -93,17 +94,17 @@ class Files:
 
     def classify(self, file: str | None, model: str) -> dict[str, Any]:
         """Name the word in a recording: label, score, scores of all labels, duration_s."""
-        most_s = 60.0 * self._limits.max_minutes
+        most_s = self._limits.most_s
         with self._program(file) as (path, check_here):
+            too_long = AudioError(path, f"longer than {most_s:.0f} s")
 
             def on_heard(heard_s: float) -> None:
                 check_here()
                 if heard_s > most_s:
-                    raise AudioError(path, f"longer than {most_s:.0f} s")
+                    raise too_long
 
-            header = read_header(path)
-            if header.is_longer(most_s):
-                raise ValueError(f"{header.length_s:.0f} s is too long for this server")
+            if read_header(path).is_longer(most_s):
+                raise too_long
             answer = self._shelf.classifier(model).classify(path, on_heard)
         return {
             "label": answer.label, "score": answer.score, "scores": answer.scores,
@@ -115,10 +116,9 @@ class Files:
 
         message says what is wrong with a file that was heard in part.
         """
-        most_s = 60.0 * self._limits.max_minutes
         with self._program(file) as (path, check_here):
             heard = heard_recording(
-                self._shelf, model, sensitivity, path, most_s, lambda *_: check_here()
+                self._shelf, model, sensitivity, path, self._limits.most_s, lambda *_: check_here()
             )
             if not heard.duration_s:
                 raise ValueError(f"{heard.name}: {heard.message}")
