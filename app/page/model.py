@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import glob
 import html
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from sssm.live import describe
 from sssm.weights import WEIGHTS, load_model, missing_packages
 
 KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
+SEPARATORS = "-_."  # between a model's name and what its picture shows
 HINT = "Pictures of its weights need more packages: pip install 'sssm[torch]'"
 CAPTIONS = {
     "responses": "Learned filterbank: how strongly each mode hears a tone. Every curve is one "
@@ -53,10 +55,11 @@ def about(file: Path) -> tuple[str, str]:
     """
     card, _ = describe(file)
     parts = _drawings(file.with_suffix(WEIGHTS))
-    for picture in sorted(file.parent.glob(f"{file.stem}*")):
-        if picture.suffix in KINDS:
+    for picture in sorted(file.parent.glob(f"{glob.escape(file.stem)}*")):
+        what = picture.stem.removeprefix(file.stem)
+        if picture.suffix in KINDS and what[:1] in ("", *SEPARATORS):
             data = base64.b64encode(picture.read_bytes()).decode()
-            what = picture.stem.removeprefix(file.stem).strip("-_.")
+            what = what.strip(SEPARATORS)
             caption = CAPTIONS.get(what) or (what.replace("-", " ") or picture.stem).capitalize()
             image = f'<img src="data:{KINDS[picture.suffix]};base64,{data}" alt="">'
             parts.append(_figure(caption, image))
