@@ -50,7 +50,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
-        if not all(isinstance(label, str) and label for label in self.labels):
+        # No system takes a NUL in a variable, which is how a command is told what was heard.
+        if not all(isinstance(label, str) and label and "\0" not in label for label in self.labels):
             raise ValueError(f"labels must be words, got {self.labels}")
         if not self.labels or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels must be distinct and at least one, got {self.labels}")

@@ -20,7 +20,7 @@ def test_labels_are_needed():
         ModelConfig.from_dict({})
 
 
-@pytest.mark.parametrize("labels", [(), ("yes", "yes"), ("yes", ""), (3,)])
+@pytest.mark.parametrize("labels", [(), ("yes", "yes"), ("yes", ""), ("y\0s",), (3,)])
 def test_labels_are_distinct_words(labels):
     with pytest.raises(ValueError, match="labels"):
         ModelConfig(labels=labels)
