@@ -58,6 +58,17 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Operator]:
     return lambda body: Operator(name, body)
 
 
+def require_real(*operands: Tensor | None) -> None:
+    """Refuse integers, to which outputs would be cut, and complex numbers.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for part in operands:
+        if part is not None and not part.is_floating_point():
+            raise ValueError(f"need real operands, in floating point; got {part.dtype}")
+
+
 def of_nothing(x: Tensor, *weights: Tensor) -> Tensor:
     """An operator's output where x, or each weight, has no elements: zeros, as its gradients."""
     return x * sum(weight.real.sum() for weight in weights)

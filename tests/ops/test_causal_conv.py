@@ -130,3 +130,12 @@ def test_a_wrong_shape_is_named():
         causal_conv(x, weight, bias[:2], tail)
     with pytest.raises(ValueError, match=r"need tail \(batch, width - 1, D\); got \(2, 2, 3\)"):
         causal_conv(x, weight, bias, tail[:, 1:])
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_wrong_kind_of_number_is_named(place, dtype):
+    inputs = operands(5)
+    inputs[place] = inputs[place].to(dtype)
+    with pytest.raises(ValueError, match=f"need real operands, in floating point; got {dtype}"):
+        causal_conv(*inputs)

@@ -123,3 +123,11 @@ def test_a_wrong_shape_is_named():
     x, K = operands(5)
     with pytest.raises(ValueError, match=r"K \(H, length\); got x \(2, 5, 3\), K \(3, 4\)"):
         long_conv(x, K[:, :4])
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_wrong_kind_of_number_is_named(dtype):
+    x, K = operands(5)
+    for inputs in ((x.to(dtype), K), (x, K.to(dtype))):
+        with pytest.raises(ValueError, match=f"need real operands, in floating point; got {dtype}"):
+            long_conv(*inputs)

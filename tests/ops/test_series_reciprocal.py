@@ -79,3 +79,9 @@ def test_the_op_is_registered_properly():
 def test_a_series_has_a_coefficient(shape):
     with pytest.raises(ValueError, match=r"need a \(\.\.\., L\)"):
         series_reciprocal(torch.ones(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_wrong_kind_of_number_is_named(dtype):
+    with pytest.raises(ValueError, match=f"need real operands, in floating point; got {dtype}"):
+        series_reciprocal(torch.ones(3, dtype=dtype))

@@ -97,3 +97,12 @@ def test_a_wrong_shape_is_named():
         state_update(x, dt, A, B, C, D[:1], z, h)
     with pytest.raises(ValueError, match=r"need z \(2, 3\); got \(1, 3\)"):
         state_update(x, dt, A, B, C, D, z[:1], h)
+
+
+@pytest.mark.parametrize("place", [0, 2, 7])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64])
+def test_a_wrong_kind_of_number_is_named(place, dtype):
+    inputs = operands()
+    inputs[place] = inputs[place].to(dtype)
+    with pytest.raises(ValueError, match=f"need real operands, in floating point; got {dtype}"):
+        state_update(*inputs)

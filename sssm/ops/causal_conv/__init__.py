@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sssm.ops.causal_conv import parallel
 from sssm.ops.causal_conv.reference import causal_conv_reference, causal_conv_step
-from sssm.ops.operator import in_full, operator
+from sssm.ops.operator import in_full, operator, require_real
 
 __all__ = ["causal_conv", "causal_conv_reference", "causal_conv_step"]
 
@@ -112,7 +112,7 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, tail: Tensor) -> tuple[
         y (batch, length, D), and the tail for what comes next.
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or numbers are of another kind.
 
     Source: the convolution of Gu and Dao 2023, arXiv:2312.00752, section 3.4 and figure 3.
     """
@@ -125,6 +125,7 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, tail: Tensor) -> tuple[
         raise ValueError(f"need bias (D,); got {tuple(bias.shape)}")
     if tail.shape != (x.shape[0], weight.shape[1] - 1, x.shape[2]):
         raise ValueError(f"need tail (batch, width - 1, D); got {tuple(tail.shape)}")
+    require_real(x, weight, bias, tail)
     if x.device.type == "cpu":
         y, after = _conv(*in_full((x, weight, bias, tail)))
         return y.to(x.dtype), after.to(tail.dtype)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sssm.ops.long_conv import parallel
 from sssm.ops.long_conv.reference import long_conv_reference
-from sssm.ops.operator import Operator, operator
+from sssm.ops.operator import Operator, operator, require_real
 
 __all__ = ["long_conv", "long_conv_reference"]
 
@@ -73,7 +73,7 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
         (batch, length, H), of the type of x; what is between is of the wider one of x and K.
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or numbers are of another kind.
 
     Source: Gu et al. 2021, arXiv:2111.00396, equation 4.
     """
@@ -82,6 +82,7 @@ def long_conv(x: Tensor, K: Tensor) -> Tensor:
             f"need x (batch, length, H) and K (H, length); "
             f"got x {tuple(x.shape)}, K {tuple(K.shape)}"
         )
+    require_real(x, K)
     if x.numel() == 0:  # of no rows there is no FFT
         return x * K.sum()  # a clone, with K's gradient: zeros
     wide, conv = torch.promote_types(x.dtype, K.dtype), _toeplitz if x.shape[1] <= SHORT else _fft

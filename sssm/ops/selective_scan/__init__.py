@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import in_full, of_nothing, operator
+from sssm.ops.operator import in_full, of_nothing, operator, require_real
 from sssm.ops.selective_scan import parallel
 from sssm.ops.selective_scan.reference import selective_scan_reference
 
@@ -206,6 +206,4 @@ def _check(
     ):
         if part is not None and part.shape != shape:
             raise ValueError(f"need {name} {letters}, {shape} here; got {tuple(part.shape)}")
-    for part in (x, dt, A, B, C, D, z, h0):
-        if part is not None and not part.is_floating_point():
-            raise ValueError(f"need real operands, in floating point; got {part.dtype}")
+    require_real(x, dt, A, B, C, D, z, h0)

@@ -5,7 +5,7 @@ The gradient is that of the result, -1 / a^2, whatever the way to it.
 
 from torch import Tensor
 
-from sssm.ops.operator import in_full, operator
+from sssm.ops.operator import in_full, operator, require_real
 from sssm.ops.series_reciprocal import parallel
 from sssm.ops.series_reciprocal.reference import series_reciprocal_reference
 
@@ -49,10 +49,11 @@ def series_reciprocal(a: Tensor) -> Tensor:
         (..., L).
 
     Raises:
-        ValueError: there is no coefficient.
+        ValueError: there is no coefficient, or numbers are of another kind.
     """
     if a.dim() == 0 or a.shape[-1] == 0:
         raise ValueError(f"need a (..., L), L at least 1; got {tuple(a.shape)}")
+    require_real(a)
     if a.numel() == 0:  # of no rows there is no FFT
         return a.clone()
     (precise,) = in_full((a,))

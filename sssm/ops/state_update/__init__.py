@@ -8,7 +8,7 @@ are in `parallel.py`.  Only this file knows all of them.
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import in_full, operator
+from sssm.ops.operator import in_full, operator, require_real
 from sssm.ops.state_update import parallel
 from sssm.ops.state_update.reference import state_update_reference
 
@@ -110,7 +110,7 @@ def state_update(
         y (batch, D), and the state after the element, 0 where it is negligible.
 
     Raises:
-        ValueError: shapes do not agree.
+        ValueError: shapes do not agree, or numbers are of another kind.
 
     Source: Gu and Dao 2023, arXiv:2312.00752, equations 2a and 2b.
     """
@@ -127,6 +127,7 @@ def state_update(
     for name, part, shape in (("D", D, (channels,)), ("z", z, tuple(x.shape))):
         if part is not None and part.shape != shape:
             raise ValueError(f"need {name} {shape}; got {tuple(part.shape)}")
+    require_real(x, dt, A, B, C, D, z, h)
     with torch.autocast(x.device.type, enabled=False):
         if x.device.type == "cuda":
             return _op(x, dt, A, B, C, D, z, h, leak)
