@@ -30,9 +30,9 @@ def align(data: Annotated[Path, typer.Option(help="Folder that holds `speech`.")
     """Add the times of the words of sentences that have none."""
     with failures_told():
         aligned, missed = align_folder(data / "speech")
-    for reason in missed:
-        tell(reason)
-    say(f"aligned {aligned}, failed {len(missed)}")
+        for reason in missed:
+            tell(reason)
+        say(f"aligned {aligned}, failed {len(missed)}")
     if missed:
         raise typer.Exit(1)
 

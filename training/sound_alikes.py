@@ -53,8 +53,8 @@ def sound_alikes(
             found = near_words(said, keywords)[:count]
         else:
             found = list(lines(said, keywords, count, np.random.default_rng(seed)))
-    for line in found:
-        say(line)
+        for line in found:
+            say(line)
     if len(found) < count:
         tell(f"{len(found)} of {count} lines: the texts hold no more")
 

@@ -1,6 +1,8 @@
 """Times of words, by alignment, beside those that a table holds."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +117,12 @@ def test_a_broken_table_is_one_line(speech, name, table, message):
     assert result.exit_code == 1
     assert f"{name}.csv: {message}" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_as_a_command_that_cannot_answer(speech):
+    (speech / "transcripts.csv").write_text("path,split,transcript\n", encoding="utf-8")
+    command = [sys.executable, "-m", "training.align", "--data", speech.parent]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "standard output: no space left on device"

@@ -1,6 +1,8 @@
 """Lines to be said: full of near misses, without a keyword."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -146,3 +148,13 @@ def test_a_mistake_is_one_line(tmp_path, keyword, content, message):
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_as_a_command_that_cannot_answer(tmp_path):
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    command = [sys.executable, "-m", "training.sound_alikes", "down", "--alone", "--texts"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, tmp_path / "text"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "standard output: no space left on device\n")
