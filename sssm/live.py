@@ -130,7 +130,7 @@ def members_of(names: Names) -> list[str]:
     parts, members = os.fspath(names).split(JOIN), []
     while parts:
         heads = (JOIN.join(parts[:n]) for n in range(len(parts), 1, -1))
-        members.append(next((head for head in heads if Path(head).is_file()), parts[0]))
+        members.append(next((head for head in heads if os.path.isfile(head)), parts[0]))
         parts = parts[members[-1].count(JOIN) + 1 :]
     if len(members) > 1 and not all(members):
         raise ModelFileError(f"{os.fspath(names)}: a model is missing beside {JOIN}")

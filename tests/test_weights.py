@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from sssm import weights
 from sssm.config import ModelConfig
-from sssm.live import find_live
+from sssm.live import find_live, load_live
 from sssm.model import KeywordModel
 from sssm.weights import ModelCard, ModelFileError, find_model, load_model, read_card, save_model
 
@@ -253,3 +253,10 @@ def test_a_shipped_model_has_a_short_name_and_a_full_one():
 def test_an_unknown_name_lists_what_is_shipped():
     with pytest.raises(ModelFileError, match="s5: no such model file"):
         find_model("s5")
+
+
+@pytest.mark.parametrize("read", [find_model, find_live, load_live, load_model])
+def test_a_name_that_no_file_can_have_is_no_file(read):
+    """As is one in a folder that this user may not enter."""
+    with pytest.raises(ModelFileError, match="x: no such model file"):
+        read("+".join(["x" * 300] * 2))

@@ -8,6 +8,7 @@ Ctrl-C.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -82,7 +83,7 @@ def evaluate(
         raise typer.BadParameter("either --data or --folder is needed")
     if data is not None and folder is not None:
         raise typer.BadParameter("--data or --folder, not both")
-    if not png.parent.is_dir():  # better now than after minutes of work
+    if not os.path.isdir(png.parent):  # better now than after minutes of work
         raise typer.BadParameter(f"{png.parent} is no folder")
     if png.suffix.lower() != ".png":  # it may be a recording
         raise typer.BadParameter(f"{png}: the name of a picture ends in .png")

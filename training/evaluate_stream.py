@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 the work failed; 2 wrong usage, unknown or damaged model; 
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -89,7 +90,7 @@ def evaluate_stream(
     """Misses, latency and false accepts of a spotter on streams whose words are known."""
     if (rate is None) != (out_thresholds is None):
         raise typer.BadParameter("--false-accepts-per-hour and --out-thresholds go together")
-    if out_thresholds is not None and not out_thresholds.parent.is_dir():
+    if out_thresholds is not None and not os.path.isdir(out_thresholds.parent):
         raise typer.BadParameter(f"{out_thresholds.parent} is no folder")
     try:
         spotter = KeywordSpotter.load([find_model(name) for name in members_of(model)])

@@ -82,7 +82,7 @@ class OnnxModel:
 
     def _beside(self, path: Path) -> onnxruntime.InferenceSession | None:
         """The same model by the frame at the same rate, if that is what the file holds."""
-        if not path.is_file():
+        if not os.path.isfile(path):
             return None
         session = open_session(path)
         card, own = _card(session, path), self.card

@@ -73,6 +73,11 @@ def test_the_ending_of_a_name_may_be_in_capitals(files, tmp_path):
     assert KeywordSpotter.load(capitals).fingerprint == KeywordSpotter.load(files[1]).fingerprint
 
 
+def test_a_name_may_leave_no_room_for_what_lies_beside(files, tmp_path):
+    longest = shutil.copy(files[1], tmp_path / f"{'x' * 250}.onnx")
+    assert OnnxModel(longest).frames is None
+
+
 def test_many_streams_are_each_alone(spotters):
     x = np.stack([chirps(0.5, 16_000, seed) for seed in range(7)])
     together = spotters[1].batch(7).push_scores(x)

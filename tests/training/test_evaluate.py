@@ -236,6 +236,7 @@ def test_a_model_of_other_words(evaluate, commands_root, make_model):
         (["--data", ".", "--sample-rate", "48001"], "--sample-rate"),
         (["--data", ".", "--split", "dev"], "dev"),
         (["--data", ".", "--png", "no/such/place.png"], "no/such is no folder"),
+        (["--data", ".", "--png", f"{'x' * 300}/x.png"], "x is no folder"),
         (["--data", ".", "--png", "."], "is a directory"),
         (["--data", ".", "--png", "yes.wav"], "yes.wav: the name of a picture ends in .png"),
     ],

@@ -237,6 +237,7 @@ def test_mixed_precision(words, tmp_path):
     [
         (["stpes=3"], "did you mean steps"),
         (["--init", "nothing.safetensors"], "no such model file"),
+        (["--init", "x" * 300], "no such model file"),
         (["--init", __file__], "not a whole safetensors file"),
         (["labels=sc13"], "labels must be one of"),
         (["labels=sc12"], "is not there; training.train --download fetches"),
