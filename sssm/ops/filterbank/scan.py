@@ -53,10 +53,12 @@ def scan_backward(
     h: np.ndarray, carry: np.ndarray, start: np.ndarray, denergy: np.ndarray,
     dh: np.ndarray, dcarry: np.ndarray, dstart: np.ndarray,
 ) -> None:  # fmt: skip
-    """Adjoint of `scan`: `dh` comes with the last state's gradient and leaves with all inputs'."""
+    """Adjoint of `scan`: `dh` comes as the gradient of all states and leaves as that of all inputs.
+
+    dcarry and dstart are added to.
+    """
     batch, pieces, planes = h.shape
     K = planes // 4
-    before = np.empty((4, K), h.dtype)
     for row in range(batch):
         for m in range(pieces - 1, -1, -1):
             now, g, A, dA = h[row, m], dh[row, m], carry[m], dcarry[m]
@@ -68,8 +70,7 @@ def scan_backward(
             if m > 0:
                 previous, down = h[row, m - 1].reshape(4, K), dh[row, m - 1].reshape(4, K)
             else:
-                before[:] = start[row]
-                previous, down = before, dstart[row]
+                previous, down = start[row], dstart[row]
             for k in range(K):
                 ar, ai, gr, gi = A[0, k], A[1, k], A[2, k], A[3, k]
                 r1, i1, r2, i2 = previous[0, k], previous[1, k], previous[2, k], previous[3, k]
