@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from sssm.audio import SUFFIXES, find_recordings
 from sssm.labels import TALK_S, UNKNOWN, WORDLESS, spelled
@@ -99,7 +100,6 @@ def subfolders(root: Path) -> list[Path]:
         return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         _refuse(error)
-        raise
 
 
 def audio_files(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
@@ -150,5 +150,5 @@ def speaker_of(path: Path, root: Path) -> str:
     return speaker if marked else path.relative_to(root).as_posix()
 
 
-def _refuse(error: OSError) -> None:
-    raise ValueError(f"{error.filename}: {reason_of(error)}")
+def _refuse(error: OSError) -> NoReturn:
+    raise ValueError(f"{error.filename}: {reason_of(error)}") from None
