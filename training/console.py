@@ -75,5 +75,6 @@ def track(items: Sequence[T], what: str) -> Iterable[T]:
     """The items, with a bar that says how far it is."""
     from rich import progress
     from rich.console import Console
+    from rich.markup import escape
 
-    return progress.track(items, what, console=Console(stderr=True))
+    return progress.track(items, escape(what), console=Console(stderr=True))

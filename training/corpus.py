@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from sssm.audio import AudioError, AudioFile, resample
 from sssm.labels import BACKGROUND, TALK_S, UNKNOWN
 from sssm.reason import reason_of
 from training import own_words as own
 from training import speech_commands
+from training.console import track
 from training.speech_commands import Recording
 from training.tables import read_rows
 
@@ -252,12 +251,11 @@ def _decode(
     audio.parent.mkdir(exist_ok=True)
     _remove_abandoned(audio.parent)
     lengths, failures = [], []
-    rows = track(entries, f"decoding {root}", console=Console(stderr=True))
     # A name of its own: the processes of a run may decode at the same time.
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=audio.parent) as unfinished:
         samples, list_of_lengths = Path(unfinished, "samples"), Path(unfinished, "lengths")
         with samples.open("wb") as out:
-            for entry in rows:
+            for entry in track(entries, f"decoding {root}"):
                 try:
                     x = read_int16(root / entry.path)
                 except AudioError as error:

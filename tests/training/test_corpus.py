@@ -3,6 +3,7 @@ import os
 import pickle
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def decoded(monkeypatch):
 
     monkeypatch.setattr(under_test, "read_int16", noted)
     return paths
+
+
+@pytest.mark.parametrize("name", ["[mine]", "x[/mine]"])
+def test_a_folder_is_named_as_it_is_while_it_is_decoded(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(Path(name) / "lamp" / "0.wav", noise(0.2, RNG))
+    open_corpus(Path(name), own_words=True)
+    assert f"decoding {name} " in capsys.readouterr().err
 
 
 def test_published_recordings_have_source_split_word_and_speaker(published):
