@@ -17,7 +17,7 @@ from sssm.engines.engine import Run, State, softmax
 from sssm.engines.readings import cut
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
-from sssm.timing import QUIET, READINGS_A_FRAME, READINGS_HZ
+from sssm.timing import QUIET, READINGS_A_FRAME
 
 Array = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ class CompiledEngine:
         # For one that is read-only or not aligned the loops would be compiled anew, for seconds.
         x = np.require(x, np.float32, ["C", "A", "W"])
         rows = x.shape[0]
-        pieces, lengths = cut(x, before, self._size, self._rate, READINGS_HZ)
+        pieces, lengths = cut(x, before, self._size, self._rate)
         u = _times(pieces, self._taps, self._no_bias)
         energy = np.empty((*u.shape[:2], len(self._gain)), np.float32)
         scan(u, self._carries[lengths], bank, energy)

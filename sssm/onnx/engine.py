@@ -184,7 +184,7 @@ class OnnxEngine:
         frames = frames_within(before + x.shape[1], self._rate) - place
         audio = x
         if self._rate % READINGS_HZ:  # else all readings are full, as nearly always live
-            pieces, _ = cut(x, before, self._size, self._rate, READINGS_HZ)
+            pieces, _ = cut(x, before, self._size, self._rate)
             audio = pieces.reshape(len(x), -1)
         if frames == 1 or (self._is_open and self._pattern == 1):
             return self._call(audio, frames, place % self._pattern, state, out)
