@@ -44,7 +44,7 @@ def answering() -> Iterator[None]:
 
 
 def tell(line: str) -> None:
-    """A line that is no part of the answer: what went wrong."""
+    """A line that is no part of the answer: what went wrong, or what there is."""
     print(line, file=sys.stderr, flush=True)
 
 

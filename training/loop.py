@@ -9,7 +9,6 @@ an uninterrupted one bit for bit (on a CPU).
 
 import hashlib
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,6 +25,7 @@ from sssm.model import KeywordModel
 from sssm.weights import ModelCard, fingerprint, save_model
 from training.amid_talk import CAUTION
 from training.carried import detach, from_leaves
+from training.console import tell
 from training.corpus import Corpus, open_corpus
 from training.devices import fabric_of
 from training.examples import Examples
@@ -92,15 +92,15 @@ def run(recipe: Recipe, *, data: Path, out: Path, init: Path | None, download: b
     held_out = labelled_clips(corpus, labels, "validation", silence_is_zeros=False)
     if fabric.is_global_zero:
         for line in inventory(corpus, data) if recipe.labels == "folder" else ():
-            print(line, file=sys.stderr)
-        print(held_out_of_each(held_out), file=sys.stderr)
+            tell(line)
+        tell(held_out_of_each(held_out))
         if recipe.labels == "folder" and not examples.talk.exists:
-            print(CLIPS_ALONE if clips_alone else NO_TALK, file=sys.stderr)
+            tell(CLIPS_ALONE if clips_alone else NO_TALK)
     trainer.fit(first, loader, lambda model: _accuracy(model, held_out))
     if fabric.is_global_zero:
         accuracy = _accuracy(trainer.averaged_model, held_out)
         _save(folder, trainer.averaged_model, recipe, corpus, accuracy)
-        print(f"the model is {folder.model}", file=sys.stderr)
+        tell(f"the model is {folder.model}")
     fabric.barrier()
 
 

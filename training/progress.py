@@ -1,12 +1,13 @@
 """Progress of a long run: a bar with its ETA in a terminal, a line now and then elsewhere."""
 
-import sys
 import time
 from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from training.console import tell
 
 
 class Progress:
@@ -51,7 +52,7 @@ class Progress:
             return
         pace = (time.monotonic() - self._start) / (step - self._first)
         left = timedelta(seconds=round(pace * (self._steps - step)))
-        print(f"{step}/{self._steps}  {pace:.2f} s a step, {left} left  {numbers}", file=sys.stderr)
+        tell(f"{step}/{self._steps}  {pace:.2f} s a step, {left} left  {numbers}")
 
     def say(self, line: str) -> None:
         """A line that stays."""
