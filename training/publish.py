@@ -101,7 +101,8 @@ def _stream_figures(path: Path, name: str, card: ModelCard) -> dict[str, Any]:
     """What goes into the card of an evaluation on streams.
 
     Raises:
-        ValueError: it is no such evaluation, or one of another model or other thresholds.
+        ValueError: it is no such evaluation, one of another model or other thresholds, or one in
+            which no word was found.
     """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -113,6 +114,8 @@ def _stream_figures(path: Path, name: str, card: ModelCard) -> dict[str, Any]:
     own = Detector(labels=card.config.labels, thresholds=card.thresholds)
     if model != name or used != own.thresholds:
         raise ValueError(f"{path}: figures of another model, or of other thresholds")
+    if figures["latency_median_s"] is None:
+        raise ValueError(f"{path}: no word was found at these thresholds")
     return {"streams": figures}
 
 

@@ -93,6 +93,10 @@ def test_thresholds_and_figures_of_streams_go_into_the_card(tmp_path, about, com
         result = publish(model, out, about, commands_root, *options)
         assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
         assert "of another model, or of other thresholds" in result.output
+    streams.write_text(stream_figures(model, latency_median_s=None, latency_p95_s=None))
+    result = publish(model, out, about, commands_root, *options)
+    expected = (1, f"{streams}: no word was found at these thresholds\n")
+    assert (result.exit_code, result.output) == expected
     for junk in ("", "[]", "{}", '{"per_keyword": 3}'):
         streams.write_text(junk)
         result = publish(model, out, about, commands_root, *options)
