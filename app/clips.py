@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from sssm.audio import Samples
+from sssm.int16 import as_int16
 
 BEFORE_S, AFTER_S = 0.7, 0.3  # around a detection: its score rises in the middle of its word
 KEPT_S = 5.0  # a score that rose longer ago is no longer the same word
@@ -39,9 +40,8 @@ def write_new(folder: Path, stem: str, samples: Samples, sample_rate_hz: int) ->
 
 
 def _wav(samples: Samples, sample_rate_hz: int) -> bytes:
-    whole = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)
     data = io.BytesIO()
-    soundfile.write(data, whole, sample_rate_hz, format="WAV")
+    soundfile.write(data, as_int16(samples), sample_rate_hz, format="WAV")
     return data.getvalue()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sssm.audio import Samples, averaged
+from sssm.int16 import as_float
 
 FULL_SCALE = 32_767 / 32_768  # where int16, and what was made from it, clips
 MOST_CHANNELS = 64  # more are samples: some programs hold them as (channels, n)
@@ -65,7 +66,7 @@ def _numbers(samples: ArrayLike) -> NDArray[Any]:
     """Floats, of full scale 1 where they came as int16."""
     x = np.asarray(samples)
     if x.dtype.newbyteorder("=") == np.int16:
-        return x.astype(np.float32) / np.float32(32_768)
+        return as_float(x)
     if x.dtype.kind != "f":
         raise ValueError(f"samples must be int16 or floats in [-1, 1], got {x.dtype}")
     return x

@@ -13,7 +13,7 @@ OURS = ("sssm", "training", "app")
 # What a package may import of ours, besides itself.  The longest name that fits a module counts.
 LEAVES = (
     "config", "labels", "reason", "intervals", "whole_file", "talk", "evidence", "timing",
-    "snapshot", "interrupt", "children", "mp3", "ogg",
+    "snapshot", "interrupt", "children", "mp3", "ogg", "int16",
 )  # fmt: skip
 BELOW = {
     **{f"sssm.{name}": set() for name in LEAVES},
@@ -21,7 +21,7 @@ BELOW = {
     "sssm.ops": {"sssm.math"},
     "sssm.layers": {"sssm.timing", "sssm.math", "sssm.ops"},
     "sssm.audio": {"sssm.mp3", "sssm.ogg", "sssm.reason", "sssm.timing"},
-    "sssm.hearing": {"sssm.audio"},
+    "sssm.hearing": {"sssm.audio", "sssm.int16"},
     "sssm.resampler": {"sssm.audio"},
     "sssm.detector": {"sssm.evidence", "sssm.talk", "sssm.labels", "sssm.timing"},
     "sssm.traces": {"sssm.detector", "sssm.timing"},

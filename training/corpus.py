@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sssm.audio import AudioError, AudioFile, resample
+from sssm.int16 import as_int16
 from sssm.labels import BACKGROUND, TALK_S, UNKNOWN
 from sssm.reason import reason_of
 from training import own_words as own
@@ -141,11 +142,6 @@ def read_int16(path: Path) -> np.ndarray:
         parts = [as_int16(x) for x in pieces]
         audio.check_whole()
     return np.concatenate([np.zeros(0, np.int16), *parts])
-
-
-def as_int16(x: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] as int16, cut at full scale."""
-    return np.clip(np.rint(x * 32_768), -32_768, 32_767).astype(np.int16)
 
 
 def _published(root: Path, download: bool) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sssm.int16 import as_float
 from sssm.labels import UNKNOWN
 from training import augment
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, Spoken
@@ -271,8 +272,3 @@ def hiss(length: int, rng: np.random.Generator) -> np.ndarray:
     """`length` samples of next to nothing: white noise at a low level, or zeros."""
     level = 10 ** rng.uniform(-6, -3.5) if rng.random() < 0.5 else 0.0
     return (level * rng.standard_normal(length)).astype(np.float32)
-
-
-def as_float(x: np.ndarray) -> np.ndarray:
-    """int16 to float32 in [-1, 1)."""
-    return x.astype(np.float32) / np.float32(32768)

@@ -10,6 +10,7 @@ import soxr
 import torch
 from torch import Tensor
 
+from sssm.int16 import as_float
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.timing import FRAMES_HZ
@@ -17,7 +18,6 @@ from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.labels import LabelSet
 from training.own_words import as_bytes
-from training.pools import as_float
 from training.speech_commands import CORE_WORDS
 
 RESAMPLES = 2_000

@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sssm.int16 import as_float, as_int16
 from training import augment
-from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus, as_int16
-from training.pools import as_float
+from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Corpus
 from training.tables import read_rows
 from training.vocabulary import words_of
 from training.word_end import word_span

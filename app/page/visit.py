@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.page.hearing import Completed, Hearing
 from app.page.inbox import GARBAGE, POLICY, Greeting, Inbox, RefusalError, read_wish
 from app.page.shelf import Shelf
+from sssm.int16 import as_float
 from sssm.timing import FRAMES_HZ
 
 TURN_S = 0.5  # of sound in one turn of the thread, so that nobody waits long for another's
@@ -146,7 +147,7 @@ class Visit:
         if not self._sounds:
             return
         smoothed = np.concatenate(self._frames)
-        level = np.concatenate(self._sounds).astype(np.float32) / 32_768
+        level = as_float(np.concatenate(self._sounds))
         await self._say({
             "type": "heard", "frame": self._frame,
             "scores": np.round(smoothed, DIGITS).tolist(),

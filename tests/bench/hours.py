@@ -29,6 +29,7 @@ from app.bench import resident_bytes
 from app.pool import one_thread
 from sssm import KeywordSpotter
 from sssm.audio import AudioFile
+from sssm.int16 import as_float
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.stream import Stream
 
@@ -101,7 +102,6 @@ def keyword_clips(data: Path | None, keywords: tuple[str, ...], rate: int) -> li
         return [soxr.resample(demo, CLIPS_HZ, rate)]
     from training.corpus import open_corpus
     from training.labels import labels_of
-    from training.pools import as_float
     from training.scoring import labelled_clips
 
     labels = labels_of((SILENCE, UNKNOWN, *keywords))

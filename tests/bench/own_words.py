@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.progress import track
 
 from sssm import KeywordSpotter
+from sssm.int16 import as_float
 from sssm.labels import UNKNOWN
 from sssm.traces import Traces
 from training.corpus import SAMPLE_RATE_HZ, Corpus, open_corpus
-from training.pools import as_float
 from training.stream_trials import read_transcripts
 
 TAKES, OTHERS, NOISES = 10, 30, 6

@@ -18,11 +18,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from sssm.int16 import as_float
 from sssm.model import KeywordModel
 from sssm.weights import find_model, load_model
 from training.corpus import open_corpus
 from training.labels import labels_of
-from training.pools import as_float
 from training.scoring import clip_answers, labelled_clips, same_length
 
 LIMIT = 1e-4

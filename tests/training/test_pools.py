@@ -13,7 +13,6 @@ from training.pools import (
     SentencePool,
     TalkPool,
     WordPool,
-    as_float,
     hiss,
     sentences_without,
     spliced,
@@ -237,12 +236,6 @@ def test_of_few_recordings_every_other_is_spliced(corpus_of, count, least, most)
     rng = np.random.default_rng(0)
     mixed = sum(len(np.unique(pool.draw("few", rng))) > 1 for _ in range(200))
     assert least <= mixed <= most
-
-
-def test_as_float_is_below_one():
-    np.testing.assert_array_equal(
-        as_float(np.array([-32_768, 0, 16_384], np.int16)), np.array([-1, 0, 0.5], np.float32)
-    )
 
 
 def share_of(said: np.ndarray, together: np.ndarray) -> float:

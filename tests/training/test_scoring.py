@@ -7,12 +7,12 @@ import torch
 from generated_corpus import SPEAKERS
 
 from sssm.config import ModelConfig
+from sssm.int16 import as_float
 from sssm.labels import SILENCE, UNKNOWN
 from sssm.model import KeywordModel
 from sssm.weights import ModelFileError
 from training.corpus import BACKGROUND_HELD_OUT, SAMPLE_RATE_HZ, Entry, open_corpus
 from training.labels import LabelSet, label_set
-from training.pools import as_float
 from training.scoring import (
     clip_scores,
     figures,
