@@ -69,11 +69,9 @@ def save_rates(path: Path, points: Sequence[tuple[float, float]], hours: float, 
 
 
 def _empty(title: str) -> "tuple[Figure, Axes]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title)
     axes.grid(alpha=0.3)

@@ -44,14 +44,12 @@ def drawn(console: Console, table: Table, rows: Sequence[tuple[str, str]]) -> st
 
 def save_confusion(path: Path, labels: Sequence[str], figures: Figures, title: str) -> None:
     """Confusion matrix as PNG: clips as numbers, colour by their share of what was said."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     matrix = figures.matrix
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 1.8 + 0.42 * len(labels))
     figure = Figure(figsize=(side, side), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     # A few percent are what one looks for: their colour must not be that of none.
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
