@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from sssm.audio import Samples
 from sssm.config import ModelConfig
 from sssm.engines import loops
 from sssm.engines.engine import Run, State, softmax
 from sssm.engines.readings import cut
+from sssm.layers.arrays import Array, array, linear
 from sssm.model import KeywordModel
 from sssm.ops.filterbank.scan import scan
 from sssm.timing import QUIET, READINGS_A_FRAME
-
-Array = NDArray[np.float32]
 
 
 class CompiledEngine:
@@ -47,21 +44,21 @@ class CompiledEngine:
         self._taps = np.zeros((self._size, taps.shape[1]), np.float32)
         self._taps[self._size - taps.shape[0] :] = taps.numpy()
         self._no_bias = np.zeros(taps.shape[1], np.float32)
-        self._carries = _array(carries)
+        self._carries = array(carries)
         self._heard = (front.top_hz() <= self._rate / 2).numpy()
         affine = front.gain_share(), front.scale, front.shift, front.unheard
-        self._affine = _array(torch.stack(affine))
-        self._gain = _array(front.gain.decay())
-        self._lift = _linear(model.lift)
+        self._affine = array(torch.stack(affine))
+        self._gain = array(front.gain.decay())
+        self._lift = linear(model.lift)
         self._blocks = [_block(block) for block in model.blocks]
-        self._pool = _array(model.pool.decay())
-        self._head = _linear(model.head)
+        self._pool = array(model.pool.decay())
+        self._head = linear(model.head)
         start = model.init_state(1)
         h = torch.stack([state.h[0].T for state in start.blocks])
         K = len(self._gain)
         self._start = (
             np.zeros((4, K), np.float32), np.zeros(K, np.float32),
-            _array(torch.stack([h.real, h.imag], dim=1)), _array(start.pool.r[0]),
+            array(torch.stack([h.real, h.imag], dim=1)), array(start.pool.r[0]),
         )  # fmt: skip
 
     def init_state(self, rows: int) -> State:
@@ -97,13 +94,5 @@ def _times(x: Array, W: Array, b: Array) -> Array:
 
 def _block(block: Any) -> tuple[Array, ...]:
     """A, B, C, D of its state-space model, W and b of its mix."""
-    A, B, C = (_array(torch.stack([m.real.T, m.imag.T])) for m in block.ssm.discrete())
-    return A, B, C, _array(block.ssm.D), *_linear(block.mix)
-
-
-def _linear(layer: Any) -> tuple[Array, Array]:
-    return _array(layer.weight.T), _array(layer.bias)
-
-
-def _array(x: Tensor) -> Array:
-    return np.array(x.detach().numpy(), np.float32, order="C")
+    A, B, C = (array(torch.stack([m.real.T, m.imag.T])) for m in block.ssm.discrete())
+    return A, B, C, array(block.ssm.D), *linear(block.mix)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm.layers.arrays import Array
 from sssm.onnx.graph import Graph
 from sssm.onnx.modes import FRAMES_A_BLOCK, PLANES, RESULTS, Matrices
-from sssm.onnx.parts import Array
 from sssm.onnx.recurrence import unrolled
 from sssm.onnx.state import State
 from sssm.timing import READINGS_A_FRAME

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sssm.layers.arrays import Array
 from sssm.onnx.graph import Graph
-from sssm.onnx.parts import Array
 from sssm.onnx.state import State
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from sssm.layers.arrays import Array, array, linear
 from sssm.layers.mamba import Mamba, MambaBlock, MambaState
 from sssm.layers.s4 import S4
 from sssm.layers.s4d import S4D
@@ -18,7 +19,7 @@ from sssm.onnx.filterbank import Bands, FilterbankGraph
 from sssm.onnx.graph import Graph
 from sssm.onnx.mamba import MambaGraph, MambaWeights
 from sssm.onnx.modes import Modes
-from sssm.onnx.parts import Array, Block, Mix, Part, Pool, array, in_turn, linear
+from sssm.onnx.parts import Block, Mix, Part, Pool, in_turn
 from sssm.onnx.recurrence import Recurrence
 from sssm.onnx.s4d import S4DBlock, S4DStack
 from sssm.onnx.samples import SamplesGraph

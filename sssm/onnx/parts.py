@@ -4,16 +4,14 @@ A part hears `count` elements of every row at once; any count gives the same num
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sssm.layers.arrays import Array
 from sssm.onnx.graph import Graph
 from sssm.onnx.recurrence import Recurrence, leaky
 from sssm.onnx.state import State
-
-Array = NDArray[np.float32]
 
 
 class Part(Protocol):
@@ -91,13 +89,3 @@ class Pool:
         before = g.unsqueeze(states[0], [1])
         r, (mean,) = leaky("pool", self._decay).hear(g, u, [before], count)
         return r, [g.reshape(mean, (-1, H))]
-
-
-def linear(layer: Any) -> tuple[Array, Array]:
-    """Weight (I, O) and bias (O,) of a torch layer."""
-    return array(layer.weight.T), array(layer.bias)
-
-
-def array(x: Any) -> Array:
-    """A torch tensor as numbers of its own."""
-    return np.array(x.detach().numpy(), np.float32, order="C")

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sssm.layers.arrays import Array
 from sssm.onnx.graph import Graph
-from sssm.onnx.parts import Array, Mix
+from sssm.onnx.parts import Mix
 from sssm.onnx.recurrence import Recurrence
 from sssm.onnx.state import State
 from sssm.ops.flush import TINY

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from sssm.layers.arrays import Array
 from sssm.onnx.graph import Graph
-from sssm.onnx.parts import Array, Part, in_turn
+from sssm.onnx.parts import Part, in_turn
 from sssm.timing import FRAMES_HZ
 
 
