@@ -3,6 +3,7 @@ import torch
 from kernels import DEVICE, assert_kernel
 
 from sssm.ops.causal_conv import causal_conv, causal_conv_reference
+from sssm.ops.causal_conv import kernel as under_test
 from sssm.ops.causal_conv.kernel import (
     BLOCK,
     TIME,
@@ -60,6 +61,25 @@ def test_nothing_leaves_the_tail():
     *grads, dtail = backward(x, weight, bias, tail, y, tail)
     assert torch.equal(dtail, tail)
     assert not any(g.any() for g in grads)
+
+
+def test_a_long_sequence_fits_the_grid_of_a_gpu(monkeypatch):
+    """Its first axis has room for 2^31 programs, the others have for 65,535."""
+    grids = []
+
+    class Noted:
+        def __getitem__(self, grid):
+            grids.append(grid)
+            return lambda *_, **__: None
+
+    for name in ("_conv_kernel", "_conv_backward_kernel"):
+        monkeypatch.setattr(under_test, name, Noted())
+    inputs = [torch.empty(shape, device="meta") for shape in ((2, 3_000_000, 3), (3, 4), (3,))]
+    tail = torch.empty(2, 3, 3, device="meta")
+    y, after = causal_conv_triton(*inputs, tail)
+    backward(*inputs, tail, y, after)
+    assert len(grids) == 2
+    assert all(max(others) <= 65_535 for _, *others in grids)
 
 
 def test_strides_do_not_matter():

@@ -1,7 +1,8 @@
 """Triton kernels of the short causal convolution, a tile of times and channels a program.
 
 What was heard, the tail and then the input, is read where it lies and never joined in memory.  Sums
-over time and rows are one partial sum a program, added up by PyTorch in one order.
+over time and rows are one partial sum a program, added up by PyTorch in one order.  Rows and times
+share the first axis of the grid: the others end at 65,535.
 """
 
 import torch
@@ -35,9 +36,10 @@ def _conv_kernel(
     WIDTH: tl.constexpr, STATE: tl.constexpr, TIME: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """y_t = bias + sum_w weight_w heard_(t + w)."""
-    row = tl.program_id(0).to(tl.int64)
-    t = tl.program_id(1) * TIME + tl.arange(0, TIME)
-    d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    tiles = tl.cdiv(length, TIME)
+    row = (tl.program_id(0) // tiles).to(tl.int64)
+    t = tl.program_id(0) % tiles * TIME + tl.arange(0, TIME)
+    d = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (t[:, None] < length) & (d[None, :] < channels)
     y = tl.zeros((TIME, BLOCK), STATE)
     y += tl.load(bias_ptr + d, mask=d < channels, other=0).to(STATE)[None, :]
@@ -58,15 +60,15 @@ def _conv_backward_kernel(
     heard_p is in y_(p - w) with weight w, and in the next tail when p is at least the length.
     """
     REACH: tl.constexpr = WIDTH - 1
-    row = tl.program_id(0).to(tl.int64)
-    p = tl.program_id(1) * TIME + tl.arange(0, TIME)
-    d = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    part, tiles = tl.program_id(0).to(tl.int64), tl.cdiv(length + REACH, TIME)
+    row = part // tiles
+    p = tl.program_id(0) % tiles * TIME + tl.arange(0, TIME)
+    d = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     real = d < channels
     inside = (p[:, None] < length + REACH) & real[None, :]
     heard = _heard(x_ptr, tail_ptr, row, p, d, length, channels, inside, REACH).to(STATE)
     place = (row * REACH + p[:, None] - length) * channels + d[None, :]
     dheard = tl.load(dnext_ptr + place, mask=inside & (p[:, None] >= length), other=0).to(STATE)
-    part = row * tl.num_programs(1) + tl.program_id(1)
     sums_ptr += part * (WIDTH + 1) * channels + d
     for w in tl.static_range(WIDTH):
         t = p[:, None] - w
@@ -94,7 +96,7 @@ def causal_conv_triton(
     reach = tail.shape[1]
     y = x.new_empty(x.shape)
     if y.numel():
-        _conv_kernel[batch, triton.cdiv(length, TIME), triton.cdiv(channels, BLOCK)](
+        _conv_kernel[batch * triton.cdiv(length, TIME), triton.cdiv(channels, BLOCK)](
             *(t.contiguous() for t in (x, weight, bias, tail)), y, length, channels,
             WIDTH=reach + 1, STATE=state_type(x), TIME=TIME, BLOCK=BLOCK, num_warps=4,
         )  # fmt: skip
@@ -114,7 +116,7 @@ def causal_conv_backward_triton(
     precise = torch.promote_types(x.dtype, torch.float32)
     sums = x.new_empty(batch, tiles, width + 1, channels, dtype=precise)
     if sums.numel():
-        _conv_backward_kernel[batch, tiles, triton.cdiv(channels, BLOCK)](
+        _conv_backward_kernel[batch * tiles, triton.cdiv(channels, BLOCK)](
             *(t.contiguous() for t in (x, weight, tail, dy, dtail)), dx, dtail0, sums,
             length, channels, WIDTH=width, STATE=state_type(x), TIME=TIME, BLOCK=BLOCK,
             num_warps=4,
