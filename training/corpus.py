@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -273,9 +274,10 @@ def _decode(
 def _remove_abandoned(cache: Path) -> None:
     """Remove what decoding left behind where it was killed: nothing was written for an hour."""
     for folder in cache.glob("unfinished-*"):
-        written = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
-        if time.time() - max(written) > 3_600:
-            shutil.rmtree(folder)
+        with suppress(FileNotFoundError):  # another process has just finished with it
+            written = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
+            if time.time() - max(written) > 3_600:
+                shutil.rmtree(folder)
 
 
 def _spoken_words(path: Path, lengths: Mapping[str, int]) -> dict[str, list[Spoken]]:

@@ -190,6 +190,20 @@ def test_what_a_kill_left_is_removed_later(own_root):
     assert left == {"unfinished-now", "unfinished-long"}
 
 
+def test_what_another_process_has_just_finished_with_is_no_failure(own_root, monkeypatch):
+    folder, listed = own_root / CACHE / "unfinished-other", Path.iterdir
+    folder.mkdir(parents=True)
+
+    def finished(path):
+        if path == folder:
+            path.rmdir()
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", finished)
+    assert len(open_corpus(own_root, own_words=True).entries) == 7
+    assert not folder.exists()
+
+
 def test_any_rate_format_and_number_of_channels(tmp_path):
     t = np.arange(8_820) / 44_100
     tone = 0.5 * np.sin(2 * np.pi * 440 * t)
