@@ -172,6 +172,13 @@ def test_training_says_which_extra_it_needs(program: str):
     assert result.stderr == "training needs torch: pip install 'sssm[train]'\n"
 
 
+@pytest.mark.parametrize("package", ["pocketsphinx", "torchaudio"])
+def test_training_says_so_where_a_part_of_its_extra_is_missing(package: str):
+    result = without((package,), "import training")
+    assert result.returncode == 2
+    assert result.stderr == f"training needs {package}: pip install 'sssm[train]'\n"
+
+
 def test_an_answer_takes_less_than_a_second(command: str):
     def measure() -> float:
         """Of the processor: on one thread that is the time where nothing else runs."""

@@ -9,7 +9,10 @@ from importlib.util import find_spec
 from sssm.interrupt import heed_ctrl_c
 
 heed_ctrl_c()  # what is imported next takes seconds
-_NEEDS = ("torch", "numba", "safetensors", "lightning_fabric", "matplotlib", "scipy", "tensorboard")
+_NEEDS = (
+    "torch", "numba", "safetensors", "lightning_fabric", "matplotlib", "pocketsphinx", "scipy",
+    "tensorboard", "torchaudio",
+)  # fmt: skip
 
 if _missing := [name for name in _NEEDS if find_spec(name) is None]:
     print(f"training needs {_missing[0]}: pip install 'sssm[train]'", file=sys.stderr)
