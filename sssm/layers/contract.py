@@ -86,6 +86,18 @@ def derived(method: Callable[[LayerT], ResultT]) -> Callable[[LayerT], ResultT]:
     return keep
 
 
+def check_element(x: Tensor, h: Tensor) -> None:
+    """Refuse what is not one element of every row and channel of a state (batch, H, ...).
+
+    Of one row or channel it would be heard by all of them.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if x.shape != h.shape[:2]:
+        raise ValueError(f"need x (batch, H), {tuple(h.shape[:2])} here; got {tuple(x.shape)}")
+
+
 def leaves(state: Any) -> list[Tensor]:
     """The tensors of a (nested) state, in order."""
     if isinstance(state, Tensor):

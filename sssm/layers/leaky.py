@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, check_element, derived
 from sssm.ops.diagonal_ssm import diagonal_ssm
 from sssm.ops.flush import flush
 
@@ -60,6 +60,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         return y, LeakyMeanState(h[..., 0].real.clone())
 
     def step(self, x: Tensor, state: LeakyMeanState) -> tuple[Tensor, LeakyMeanState]:
+        check_element(x, state.r)
         a = self.decay()
         r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())

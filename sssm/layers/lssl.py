@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.blockwise import block_length, blockwise
-from sssm.layers.contract import StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, check_element, derived
 from sssm.math.discretize import bilinear
 from sssm.math.hippo import hippo_legs
 from sssm.math.krylov import krylov, squarings
@@ -73,6 +73,7 @@ class LSSL(StreamingLayer[LSSLState]):
             return y + self.D * x, LSSLState(h)
 
     def step(self, x: Tensor, state: LSSLState) -> tuple[Tensor, LSSLState]:
+        check_element(x, state.h)
         x = x.to(self.D.dtype)
         dA, dB = self.discrete()
         h = flush((dA * state.h[..., None, :]).sum(-1) + dB * x[..., None])

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, check_element, derived
 from sssm.math.discretize import zoh_diagonal
 from sssm.math.s4d import s4d_lin
 from sssm.ops.diagonal_ssm import diagonal_ssm, diagonal_ssm_step
@@ -77,6 +77,7 @@ class S4D(StreamingLayer[S4DState]):
         return y + self.D * x, S4DState(h)
 
     def step(self, x: Tensor, state: S4DState) -> tuple[Tensor, S4DState]:
+        check_element(x, state.h)
         dA, dB, C = self.discrete()
         x = x.to(self.D.dtype)
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)

@@ -6,9 +6,11 @@ from streaming import check_cuts, check_steps, check_value, leaves
 
 from sssm.config import ModelConfig
 from sssm.layers.block import Block
+from sssm.layers.leaky import LeakyMean
 from sssm.layers.lssl import LSSL
 from sssm.layers.mamba import Mamba, MambaBlock
 from sssm.layers.s4 import S4
+from sssm.layers.s4d import S4D
 from sssm.model import KeywordModel
 
 
@@ -23,8 +25,10 @@ LAYERS = {
     "model of mamba": lambda: model(layer="mamba"),
     "model at 8 kHz": lambda: model().at_rate(8_000),
     "blocks on the samples": lambda: model(front="samples", layer="s4", sample_rate_hz=1_000),
+    "s4d": lambda: S4D(channels=3, state_size=2, sample_rate_hz=100, dt_min=1e-2, dt_max=1e-1),
     "s4": lambda: S4(channels=3, state_size=4, sample_rate_hz=100),
     "lssl": lambda: LSSL(channels=3, state_size=4, dt_min=1e-2, dt_max=1e-1),
+    "leaky": lambda: LeakyMean(channels=3, sample_rate_hz=100, start_s=0.1),
     "mamba": lambda: Mamba(channels=3, state_size=4),
     "block": lambda: Block(LAYERS["s4"](), channels=3, dropout=0.0),
     "block of mamba": lambda: MambaBlock(LAYERS["mamba"](), dropout=0.0),
@@ -51,6 +55,14 @@ def test_a_frozen_layer_is_the_layer_bit_for_bit(name):
         state = after
     x_t = sound(layer, 1)[:, 0]
     assert torch.equal(frozen.step(x_t, state)[0], layer.step(x_t, state)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (3, 3), (2, 3, 1)])
+@pytest.mark.parametrize("name", ["s4d", "s4", "lssl", "leaky", "block"])
+def test_a_step_takes_one_element_of_every_row_and_channel(name, shape):
+    layer = LAYERS[name]()
+    with pytest.raises(ValueError, match=r"need x \(batch, H\), \(2, 3\) here; got"):
+        layer.step(torch.ones(shape), layer.init_state(2))
 
 
 @torch.no_grad()
