@@ -51,8 +51,7 @@ class Examples(Dataset[Batch]):
     def __init__(
         self, corpus: Corpus, labels: LabelSet, vocabulary: Vocabulary, recipe: Recipe, rank: int
     ):
-        self.corpus, self.labels, self.vocabulary = corpus, labels, vocabulary
-        self.recipe, self.rank = recipe, rank
+        self.labels, self.vocabulary, self.recipe, self.rank = labels, vocabulary, recipe, rank
         training = corpus.where(source="commands", split="training")
         self.words = WordPool(corpus, training, recipe.balance, recipe.clip_s)
         self.noise = NoisePool(corpus, recipe.babble)

@@ -68,7 +68,7 @@ class Streams:
     def __init__(self, corpus: Corpus, labels: LabelSet, recipe: Recipe, rank: int):
         if not (labels.unknown or labels.silence):
             raise ValueError("streams need a class _unknown_ or _silence_ for what is no keyword")
-        self._labels, self._recipe, self._rank = labels, recipe, rank
+        self._recipe, self._rank = recipe, rank
         self._numbers = {label: n for n, label in enumerate(labels.labels)}
         self._sounds = SoundPool(corpus, labels, recipe)
         self._noise = NoisePool(corpus, recipe.babble)
