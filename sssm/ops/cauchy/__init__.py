@@ -15,24 +15,18 @@ from torch import Tensor
 
 from sssm.ops.cauchy import parallel
 from sssm.ops.cauchy.reference import cauchy_reference
-from sssm.ops.operator import operator
+from sssm.ops.operator import Operator
 
 __all__ = ["cauchy", "cauchy_reference"]
 
 
-@operator("cauchy")
-def _op(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
-    return parallel.cauchy_parallel(v, z, w)
+_op = Operator("cauchy", parallel.cauchy_parallel)
+_op_backward = Operator("cauchy_backward", parallel.cauchy_backward)
 
 
 @_op.register_fake
 def _fake(v: Tensor, z: Tensor, w: Tensor) -> Tensor:
     return v.new_empty(v.shape[0], v.shape[1], z.shape[0])
-
-
-@operator("cauchy_backward")
-def _op_backward(v: Tensor, z: Tensor, w: Tensor, dtotal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return parallel.cauchy_backward(v, z, w, dtotal)
 
 
 @_op_backward.register_fake

@@ -13,14 +13,12 @@ from torch import Tensor
 
 from sssm.ops.linear_scan import parallel
 from sssm.ops.linear_scan.reference import linear_scan_reference, linear_scan_step
-from sssm.ops.operator import in_full, operator
+from sssm.ops.operator import Operator, in_full
 
 __all__ = ["linear_scan", "linear_scan_reference", "linear_scan_step"]
 
 
-@operator("linear_scan")
-def _op(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
-    return parallel.linear_scan_parallel(a, b, h0)
+_op = Operator("linear_scan", parallel.linear_scan_parallel)
 
 
 @_op.register_fake

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sssm.ops.long_conv import parallel
 from sssm.ops.long_conv.reference import long_conv_reference
-from sssm.ops.operator import Operator, operator, require_real
+from sssm.ops.operator import Operator, require_real
 
 __all__ = ["long_conv", "long_conv_reference"]
 
@@ -16,24 +16,10 @@ SHORT = 256
 """Longest sequence for which the matrix product beats the FFT on a CPU."""
 
 
-@operator("toeplitz_conv")
-def _toeplitz(x: Tensor, K: Tensor) -> Tensor:
-    return parallel.toeplitz_conv(x, K)
-
-
-@operator("toeplitz_conv_backward")
-def _toeplitz_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-    return parallel.toeplitz_conv_backward(x, K, dy)
-
-
-@operator("fft_conv")
-def _fft(x: Tensor, K: Tensor) -> Tensor:
-    return parallel.fft_conv(x, K)
-
-
-@operator("fft_conv_backward")
-def _fft_backward(x: Tensor, K: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-    return parallel.fft_conv_backward(x, K, dy)
+_toeplitz = Operator("toeplitz_conv", parallel.toeplitz_conv)
+_toeplitz_backward = Operator("toeplitz_conv_backward", parallel.toeplitz_conv_backward)
+_fft = Operator("fft_conv", parallel.fft_conv)
+_fft_backward = Operator("fft_conv_backward", parallel.fft_conv_backward)
 
 
 def _fake(x: Tensor, K: Tensor) -> Tensor:

@@ -5,23 +5,15 @@ The gradient is that of the result, -1 / a^2, whatever the way to it.
 
 from torch import Tensor
 
-from sssm.ops.operator import in_full, operator, require_real
+from sssm.ops.operator import Operator, in_full, require_real
 from sssm.ops.series_reciprocal import parallel
 from sssm.ops.series_reciprocal.reference import series_reciprocal_reference
 
 __all__ = ["series_reciprocal", "series_reciprocal_reference"]
 
 
-@operator("series_reciprocal")
-def _reciprocal(a: Tensor) -> Tensor:
-    return parallel.series_reciprocal_parallel(a)
-
-
-@operator("series_reciprocal_backward")
-def _reciprocal_backward(inverse: Tensor, dy: Tensor) -> Tensor:
-    return parallel.series_reciprocal_backward(inverse, dy)
-
-
+_reciprocal = Operator("series_reciprocal", parallel.series_reciprocal_parallel)
+_reciprocal_backward = Operator("series_reciprocal_backward", parallel.series_reciprocal_backward)
 _reciprocal.register_kernel("cuda", parallel.series_reciprocal_parallel)
 _reciprocal_backward.register_kernel("cuda", parallel.series_reciprocal_backward)
 _reciprocal.register_fake(lambda a: a.new_empty(a.shape))

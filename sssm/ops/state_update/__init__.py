@@ -8,19 +8,15 @@ are in `parallel.py`.  Only this file knows all of them.
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import in_full, operator, require_real
+from sssm.ops.operator import Operator, in_full, require_real
 from sssm.ops.state_update import parallel
 from sssm.ops.state_update.reference import state_update_reference
 
 __all__ = ["state_update", "state_update_reference"]
 
 
-@operator("state_update")
-def _op(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None,
-    h: Tensor, leak: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    return parallel.state_update_parallel(x, dt, A, B, C, D, z, h, leak)
+_op = Operator("state_update", parallel.state_update_parallel)
+_op_backward = Operator("state_update_backward", parallel.state_update_backward)
 
 
 @_op.register_fake
@@ -29,14 +25,6 @@ def _fake(
     h: Tensor, leak: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     return x.new_empty(x.shape), h.new_empty(h.shape)
-
-
-@operator("state_update_backward")
-def _op_backward(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None,
-    h: Tensor, leak: float, dy: Tensor, dh: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return parallel.state_update_backward(x, dt, A, B, C, D, z, h, leak, dy, dh)
 
 
 @_op_backward.register_fake

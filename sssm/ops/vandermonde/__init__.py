@@ -10,26 +10,20 @@ Models", arXiv:2206.11893, eq. 6.
 import torch
 from torch import Tensor
 
-from sssm.ops.operator import operator
+from sssm.ops.operator import Operator
 from sssm.ops.vandermonde import parallel
 from sssm.ops.vandermonde.reference import vandermonde_reference
 
 __all__ = ["vandermonde", "vandermonde_reference"]
 
 
-@operator("vandermonde")
-def _op(C: Tensor, dA: Tensor, length: int) -> Tensor:
-    return parallel.vandermonde_parallel(C, dA, length)
+_op = Operator("vandermonde", parallel.vandermonde_parallel)
+_op_backward = Operator("vandermonde_backward", parallel.vandermonde_backward)
 
 
 @_op.register_fake
 def _fake(C: Tensor, dA: Tensor, length: int) -> Tensor:
     return C.new_empty(C.shape[0], length, dtype=C.dtype.to_real())
-
-
-@operator("vandermonde_backward")
-def _op_backward(C: Tensor, dA: Tensor, dK: Tensor) -> tuple[Tensor, Tensor]:
-    return parallel.vandermonde_backward(C, dA, dK)
 
 
 @_op_backward.register_fake
