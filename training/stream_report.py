@@ -46,7 +46,7 @@ def report(
     hours, said = negatives.hours, int(positives.said.sum())
     once = best_point(points, 1)
     missed_once = int(once.misses.sum()) if once else said
-    false, missed = counts_together(positives, negatives, thresholds)
+    here = Point(dict(thresholds), *counts_together(positives, negatives, thresholds))
     matched = positives.matched(positives.traces.fired(thresholds))
     late = _latency(positives, matched)
     matched_once = positives.matched(positives.traces.fired(once.thresholds)) if once else None
@@ -54,7 +54,7 @@ def report(
     once_by_speaker = (
         (1.0, 1.0) if matched_once is None else _missed_by_speaker(positives, matched_once)
     )
-    count = int(false.sum())
+    count = int(here.false_accepts.sum())
     low, high = poisson_interval(count)
     return {
         "misses": _misses_at_rates(points, hours, said),
@@ -65,7 +65,7 @@ def report(
         "latency_at_most_one_p95_s": late_once.p95_s,
         "thresholds_at_most_one": once.thresholds if once else None,
         "false_accepts_at_most_one": int(once.false_accepts.sum()) if once else None,
-        "missed": int(missed.sum()) / said,
+        "missed": int(here.misses.sum()) / said,
         "missed_ci95_by_speaker": list(_missed_by_speaker(positives, matched)),
         "said": said,
         "latency_median_s": late.median_s,
@@ -82,7 +82,7 @@ def report(
         "false_accepts_beside_keywords": sum(len(of.false) for of in matched),
         "accuracy_state_carried": positives.carried,
         "accuracy_state_reset": positives.fresh,
-        "per_keyword": _per_keyword(positives, negatives, points, thresholds, matched),
+        "per_keyword": _per_keyword(positives, negatives, points, here, matched),
         "confusions": _confusions(positives, matched),
         "fired_on": _fired_on(negatives, thresholds),
     }
@@ -173,11 +173,10 @@ def _per_keyword(
     positives: Positives,
     negatives: Negatives,
     points: Sequence[Point],
-    thresholds: Mapping[str, float],
+    here: Point,
     matched: Sequence[Matched],
 ) -> dict[str, dict[str, Any]]:
     """Figures of each keyword; its rates count its own false accepts alone."""
-    false, missed = counts_together(positives, negatives, thresholds)
     beside = count_by_keyword((e for of in matched for e in of.false), positives.keywords)
     seconds = positives.latencies_s(matched)
     once = best_point(points, 1)
@@ -188,14 +187,14 @@ def _per_keyword(
                for p in points]  # fmt: skip
         late = latency([s for word, s in seconds if word == keyword])
         result[keyword] = {
-            "threshold": thresholds[keyword],
+            "threshold": here.thresholds[keyword],
             "said": said,
-            "missed": int(missed[k]) / said,
-            "missed_ci95": list(binomial_interval(int(missed[k]), said)),
+            "missed": int(here.misses[k]) / said,
+            "missed_ci95": list(binomial_interval(int(here.misses[k]), said)),
             "misses": _misses_at_rates(own, hours, said),
             "misses_at_most_one": int(once.misses[k]) / said if once else 1.0,
-            "false_accepts": int(false[k]),
-            "false_accepts_per_hour_upper95": poisson_upper(int(false[k])) / hours,
+            "false_accepts": int(here.false_accepts[k]),
+            "false_accepts_per_hour_upper95": poisson_upper(int(here.false_accepts[k])) / hours,
             "negative_hours": hours,
             "false_accepts_beside_keywords": int(beside[k]),
             "latency_median_s": late.median_s,
