@@ -102,7 +102,8 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
         download: fetch Speech Commands where it is missing.
 
     Raises:
-        ValueError: nothing to read, a recording that cannot be read, no place for the cache.
+        ValueError: nothing to read, a recording that cannot be read, no place for the cache, or
+            other recordings were decoded there meanwhile.
     """
     entries = _own_words(root) if own_words else _published(root, download)
     digest = _digest(root, entries)
@@ -127,7 +128,10 @@ def open_corpus(root: Path, *, own_words: bool, download: bool = False) -> Corpu
         entries = _talk_apart(entries)
     times = root / "speech" / "words.csv"
     words = _spoken_words(times, {e.path: e.length for e in entries}) if times.is_file() else {}
-    return Corpus(audio, entries, words, empty)
+    corpus = Corpus(audio, entries, words, empty)
+    if len(corpus._samples) != starts[-1]:
+        raise ValueError(f"{audio}: another run has decoded other recordings; start this one again")
+    return corpus
 
 
 def read_int16(path: Path) -> np.ndarray:

@@ -204,6 +204,22 @@ def test_what_another_process_has_just_finished_with_is_no_failure(own_root, mon
     assert not folder.exists()
 
 
+def test_what_another_run_has_just_decoded_is_not_taken_for_ones_own(own_root, monkeypatch):
+    """Between its own decoding and the opening of the file one more recording came."""
+    opened = under_test.Corpus
+
+    def late(*args):
+        monkeypatch.setattr(under_test, "Corpus", opened)
+        write(own_root / "door" / "3.wav", noise(0.3, RNG))
+        open_corpus(own_root, own_words=True)
+        return opened(*args)
+
+    monkeypatch.setattr(under_test, "Corpus", late)
+    with pytest.raises(ValueError, match="another run has decoded other recordings"):
+        open_corpus(own_root, own_words=True)
+    assert len(open_corpus(own_root, own_words=True).entries) == 8
+
+
 def test_any_rate_format_and_number_of_channels(tmp_path):
     t = np.arange(8_820) / 44_100
     tone = 0.5 * np.sin(2 * np.pi * 440 * t)
