@@ -73,7 +73,7 @@ def _empty(title: str) -> "tuple[Figure, Axes]":
 
     figure = Figure(figsize=(7.5, 5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)  # names of files: a $ in them is one
     axes.grid(alpha=0.3)
     return figure, axes
 

@@ -53,6 +53,11 @@ def test_rates_stand_over_thresholds_and_what_was_not_measured_is_shaded(tmp_pat
     assert (tmp_path / "b.picture").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_title_between_two_dollars_is_no_formula(tmp_path):
+    save_rates(tmp_path / "a.png", [(0.9, 0.0)], 2.0, "$_$ on $^$")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_picture_that_cannot_be_written_whole_leaves_the_one_before(tmp_path, monkeypatch):
     def full(_, path, **__):
         Path(path).write_bytes(b"half")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -54,11 +55,12 @@ def save_confusion(path: Path, labels: Sequence[str], figures: Figures, title: s
     # A few percent are what one looks for: their colour must not be that of none.
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
     places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, labels)
+    plain: dict[str, Any] = {"parse_math": False}  # names of folders: a $ in them is one
+    axes.set_xticks(places, labels, rotation=60, ha="right", rotation_mode="anchor", **plain)
+    axes.set_yticks(places, labels, **plain)
     axes.set_xlabel("heard")
     axes.set_ylabel("said")
-    axes.set_title(title)
+    axes.set_title(title, **plain)
     for said, heard in np.argwhere(matrix):
         color = "white" if shares[said, heard] > 0.4 else "black"
         axes.text(

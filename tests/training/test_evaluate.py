@@ -265,6 +265,15 @@ def test_a_picture_that_cannot_be_drawn_is_told(evaluate, folder, make_model, tm
     assert last_line(result) == f"{picture}: file name too long"
 
 
+def test_a_picture_takes_names_as_they_are(evaluate, make_model, tmp_path):
+    """Between two dollars Matplotlib would read a formula."""
+    root = tmp_path / "$^$"
+    write(root / "$_$" / "1.wav", noise(1, np.random.default_rng(0)))
+    model = make_model("$_$", "no", UNKNOWN, SILENCE)
+    result = evaluate("--folder", root, "--model", model)
+    assert result.exit_code == 0, result.output
+
+
 def test_as_a_command_that_cannot_answer(folder, make_model, tmp_path):
     model = make_model("yes", "no", UNKNOWN, SILENCE)
     command = [sys.executable, "-m", "training.evaluate", "--folder", folder, "--model", model]
