@@ -56,26 +56,35 @@ def train(*args, **options) -> tuple[int, list[str]]:
     return result.exit_code, result.stderr.splitlines()
 
 
-def start(data: Path, out: Path, *settings: str) -> subprocess.Popen:
-    """The command in a process group of its own, as a terminal starts it."""
+def ready(data: Path, out: Path, *settings: str) -> subprocess.Popen:
+    """The command in a process group of its own, as a terminal starts it; it waits for a line."""
+    code = (
+        "import runpy, training.loop\n"
+        "input(); runpy.run_module('training.train', run_name='__main__', alter_sys=True)"
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "training.train", *arguments(data, out, *settings)],
+        [sys.executable, "-c", code, *arguments(data, out, *settings)],
         cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
-        stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def stand_when(process: subprocess.Popen, happened) -> None:
-    """The group stands still while it is looked at: steps are faster than that."""
-    end = time.monotonic() + 120
-    while True:
-        os.killpg(process.pid, signal.SIGSTOP)
-        if happened():
-            return
-        os.killpg(process.pid, signal.SIGCONT)
-        time.sleep(0.01)
+def stand_when_saved(process: subprocess.Popen, out: Path) -> None:
+    """Let it begin; its group stands still once it has saved: steps are faster than a look."""
+    path, end = out / "checkpoint.pt", time.monotonic() + 120
+    saved = of_file(path)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    while of_file(path) == saved:
+        time.sleep(0.001)
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < end
+    os.killpg(process.pid, signal.SIGSTOP)
+
+
+def of_file(path: Path) -> int | None:
+    """Of this one at this path, as long as it is there: another has another time."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def checkpoint(out: Path) -> dict:
@@ -101,18 +110,18 @@ def assert_same(one, other) -> None:
 
 def test_resume_after_kill_and_after_ctrl_c_is_exact(words, tmp_path):
     """Dropout, average and streams on; the same weights, moments and state, bit for bit."""
+    out = tmp_path / "broken"
+    first, second = (ready(words, out, *SHORT) for _ in range(2))  # they load meanwhile
     assert train(words, tmp_path / "whole", *SHORT)[0] == 0
 
-    out = tmp_path / "broken"
-    process = start(words, out, *SHORT)
-    stand_when(process, (out / "checkpoint.pt").is_file)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    stand_when_saved(first, out)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
     killed_at = checkpoint(out)["step"]
     assert 2 <= killed_at < 24
 
-    process = start(words, out, *SHORT)
-    stand_when(process, lambda: checkpoint(out)["step"] > killed_at)
+    process = second
+    stand_when_saved(process, out)
     os.killpg(process.pid, signal.SIGINT)  # to the loader's process too, as from a terminal
     os.killpg(process.pid, signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
