@@ -36,3 +36,13 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_model(path, model, card)
     return path
+
+
+@pytest.fixture
+def few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some are tried, and a curve goes through few, where what is asked is not how good they are.
+
+    Each costs a look at everything that was heard.
+    """
+    monkeypatch.setattr("sssm.calibration.STEP", 1.0)
+    monkeypatch.setattr("sssm.calibration.CURVE_STEP", 2.0)

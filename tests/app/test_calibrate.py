@@ -128,6 +128,7 @@ def test_what_seconds_of_noise_cannot_tell_is_told_and_makes_no_word_deaf(noises
     assert "cannot tell" not in result.stderr
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_folders_of_no_keyword_are_told(calibrate, nervous_model, noises, words, tmp_path):
     mixed = tmp_path / "mixed"
     shutil.copytree(words, mixed)
@@ -139,6 +140,7 @@ def test_folders_of_no_keyword_are_told(calibrate, nervous_model, noises, words,
     assert left_out == [f"{mixed}: left out Yes, cat, other: no keyword is called so"]
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_samples_that_are_no_numbers_are_told(calibrate, nervous_model, tmp_path):
     x = np.full(16_000, 0.1, np.float32)
     x[5:9] = np.nan
@@ -156,6 +158,7 @@ def test_a_word_that_is_heard_no_more_is_told(noises, words, tmp_path):
     assert told[0].startswith("no recording of yes is heard")  # bursts of noise; of "no" are none
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_bad_files_are_told_at_the_end_and_thresholds_written(calibrate, noises, tmp_path):
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -305,6 +308,7 @@ def test_wrong_usage_is_one_line(calibrate, noises, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_a_link_that_leads_to_itself_is_no_traceback(calibrate, noises, tmp_path):
     out = tmp_path / "t.json"
     os.symlink(out, out)
@@ -321,6 +325,7 @@ def test_no_model_of_an_ensemble_is_written_over(noises, nervous_model, tmp_path
     assert own.read_bytes() == nervous_model.read_bytes()
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_a_picture_of_something_else_is_not_drawn_over(calibrate, noises, tmp_path):
     out, picture = tmp_path / "t.json", tmp_path / "t.png"
     picture.write_text("precious")
@@ -334,11 +339,13 @@ def test_a_picture_of_something_else_is_not_drawn_over(calibrate, noises, tmp_pa
         assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_words_among_the_negatives_are_told(calibrate, words, tmp_path):
     result = calibrate("--negatives", words, "--out", tmp_path / "t.json")
     assert result.stderr.startswith(f"{words}: holds yes; what is said there")
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_a_phrase_among_the_negatives_is_told_by_its_folder(noises, tmp_path):
     model = nervous.nervous_model(tmp_path, ("hey you", "_unknown_"), seed=3)
     shutil.copytree(noises, tmp_path / "noises/hey_you")
@@ -361,6 +368,7 @@ def test_what_is_read_is_not_written_over(calibrate, noises, words, nervous_mode
     assert result.stderr == f"{picture}: is read here too, and would be written over\n"
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_a_file_that_cannot_be_written_is_told(calibrate, noises, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -372,6 +380,7 @@ def test_a_file_that_cannot_be_written_is_told(calibrate, noises, tmp_path, monk
     assert "threshold" in result.stdout
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_without_matplotlib_there_is_no_picture(calibrate, noises, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
@@ -381,6 +390,7 @@ def test_without_matplotlib_there_is_no_picture(calibrate, noises, tmp_path, mon
     assert not (tmp_path / "t.png").exists()
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_thresholds_into_a_pipe_have_no_picture_beside_them(calibrate, noises, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from heard_streams import corpus, heard, model
 from typer.testing import CliRunner
 
@@ -104,6 +105,7 @@ def test_options_reach_the_sessions(commands_root, model, tmp_path, monkeypatch)
     ]
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_the_command_reports_figures_that_hold_together(commands_root, model, tmp_path):
     result = evaluate(
         "--data", commands_root, "--model", model, "--streams", 1, "--out", tmp_path, "--json"
@@ -130,6 +132,7 @@ def test_the_command_reports_figures_that_hold_together(commands_root, model, tm
     assert errors.count("beside") == report["false_accepts_beside_keywords"]
 
 
+@pytest.mark.usefixtures("few_thresholds")
 def test_the_command_chooses_thresholds_for_people_too(commands_root, model, tmp_path):
     write = tmp_path / "thresholds.json"
     result = evaluate(
