@@ -84,7 +84,7 @@ class Examples(Dataset[Batch]):
         if self.labels.unknown and not (self._has_others or self.talk.exists):
             missing.append(UNKNOWN)
         if missing or not counts:
-            raise ValueError(f"no recordings to train {', '.join(missing) or 'on'}")
+            raise ValueError(f"no recordings for training: {', '.join(missing) or 'no word'}")
         keywords = np.array(list(counts.values())) ** self.recipe.balance
         keywords *= (1 - silence - unknown) / keywords.sum()
         rest = [unknown] * self.labels.unknown + [silence] * self.labels.silence

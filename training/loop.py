@@ -209,9 +209,11 @@ class Trainer:
         # Fabric's own clips what one optimizer has.
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), recipe.clip_norm)
         if not math.isfinite(norm.item()):  # of all devices' mean: they agree
+            saved = self.folder.checkpoint
+            kept = f"{saved} keeps what was saved before; " if saved.is_file() else ""
             raise DivergedError(
                 f"step {step + 1}: loss {losses.total.item():.4g}, the norm of its gradient is not "
-                f"finite; {self.folder.checkpoint} keeps what was saved before; try lower rates"
+                f"finite; {kept}try lower rates"
             )
         for optimizer in self.optimizers:
             optimizer.step()

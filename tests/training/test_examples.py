@@ -237,9 +237,9 @@ def test_a_class_without_recordings_is_one_line(corpus_of):
     for labels, missing in [
         (LabelSet(("door", "lamp", "fan"), unknown=False, silence=False), "lamp, fan"),
         (LabelSet(("door",), unknown=True, silence=False), "_unknown_"),
-        (LabelSet((), unknown=False, silence=True), "on"),
+        (LabelSet((), unknown=False, silence=True), "no word"),
     ]:
-        with pytest.raises(ValueError, match=f"^no recordings to train {missing}$"):
+        with pytest.raises(ValueError, match=f"^no recordings for training: {missing}$"):
             examples_of(corpus, labels=labels)
 
 

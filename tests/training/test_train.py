@@ -217,14 +217,19 @@ def test_the_same_labels_keep_their_head(words, smoke, tmp_path):
         torch.testing.assert_close(after[name], value, msg=name)
 
 
-def test_a_gradient_that_is_not_finite_ends_the_run(words, tmp_path, monkeypatch):
+@pytest.mark.parametrize("save_every", [1, 9])
+def test_a_gradient_that_is_not_finite_ends_the_run(words, tmp_path, monkeypatch, save_every):
     closed = []
     monkeypatch.setattr(Log, "close", lambda log: closed.append(log))
-    code, lines = train(words, tmp_path, *SHORT, "save_every=1", "lr=1e30", "warmup=0")
+    diverging = f"save_every={save_every}", "lr=1e30", "warmup=0"
+    code, lines = train(words, tmp_path, *SHORT, *diverging)
     assert code == 1
     assert lines[-1].startswith("error: step 2: loss ")
     assert "the norm of its gradient is not finite" in lines[-1]
     assert len(closed) == 1
+    assert ("keeps what was saved before" in lines[-1]) == (save_every == 1)
+    if save_every > 1:
+        return
     kept = checkpoint(tmp_path)
     assert kept["step"] == 1
     assert all(value.isfinite().all() for value in kept["objective"].values())
