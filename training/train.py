@@ -32,7 +32,12 @@ def train(
         typer.Option(help="Model to start from, a name or a file; other labels get a new head."),
     ] = None,
     download: Annotated[bool, typer.Option(help="Fetch Speech Commands into the folder.")] = False,
-    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="What to change in the preset; training/recipe.py has all."
+        ),
+    ] = None,
 ) -> None:
     """Train a keyword model from raw samples."""
     from sssm.weights import find_model, read_card
