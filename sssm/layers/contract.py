@@ -86,16 +86,21 @@ def derived(method: Callable[[LayerT], ResultT]) -> Callable[[LayerT], ResultT]:
     return keep
 
 
-def check_element(x: Tensor, h: Tensor) -> None:
-    """Refuse what is not one element of every row and channel of a state (batch, H, ...).
+def check_element(x: Tensor, shape: tuple[int, ...], channels: str = "H") -> None:
+    """Refuse what is not one element of every row and channel of a state.
 
     Of one row or channel it would be heard by all of them.
+
+    Args:
+        x: the element.
+        shape: (rows, channels) of the state.
+        channels: what the caller calls their number.
 
     Raises:
         ValueError: it is not.
     """
-    if x.shape != h.shape[:2]:
-        raise ValueError(f"need x (batch, H), {tuple(h.shape[:2])} here; got {tuple(x.shape)}")
+    if x.shape != shape:
+        raise ValueError(f"need x (batch, {channels}), {tuple(shape)} here; got {tuple(x.shape)}")
 
 
 def leaves(state: Any) -> list[Tensor]:

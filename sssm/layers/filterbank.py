@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from sssm.layers.contract import StreamingLayer, derived
+from sssm.layers.contract import StreamingLayer, check_element, derived
 from sssm.layers.leaky import LeakyMean, LeakyMeanState
 from sssm.layers.sums import sums_of
 from sssm.ops.filterbank import (
@@ -133,9 +133,7 @@ class Filterbank(StreamingLayer[FilterbankState]):
         Raises:
             ValueError: x is not one sample of every row of the state.
         """
-        rows = state.h.shape[0]
-        if x.shape != (rows, 1):
-            raise ValueError(f"need x (batch, 1), ({rows}, 1) here; got {tuple(x.shape)}")
+        check_element(x, (state.h.shape[0], 1), "1")
         a, b = self.discrete()
         h = flush(filterbank_step(x[:, 0].to(self.scale.dtype), a, b, state.h))
         before = int(state.samples)

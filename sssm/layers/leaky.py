@@ -60,7 +60,7 @@ class LeakyMean(StreamingLayer[LeakyMeanState]):
         return y, LeakyMeanState(h[..., 0].real.clone())
 
     def step(self, x: Tensor, state: LeakyMeanState) -> tuple[Tensor, LeakyMeanState]:
-        check_element(x, state.r)
+        check_element(x, state.r.shape)
         a = self.decay()
         r = flush(a * state.r + (1 - a) * x.to(a.dtype))
         return r, LeakyMeanState(r.clone())

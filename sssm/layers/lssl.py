@@ -73,7 +73,7 @@ class LSSL(StreamingLayer[LSSLState]):
             return y + self.D * x, LSSLState(h)
 
     def step(self, x: Tensor, state: LSSLState) -> tuple[Tensor, LSSLState]:
-        check_element(x, state.h)
+        check_element(x, state.h.shape[:2])
         x = x.to(self.D.dtype)
         dA, dB = self.discrete()
         h = flush((dA * state.h[..., None, :]).sum(-1) + dB * x[..., None])

@@ -141,7 +141,7 @@ class S4(StreamingLayer[S4State]):
             return y + self.D * x, S4State(flush(h_of_x + h_of_s).to(h0.dtype))
 
     def step(self, x: Tensor, state: S4State) -> tuple[Tensor, S4State]:
-        check_element(x, state.h)
+        check_element(x, state.h.shape[:2])
         x = x.to(self.D.dtype)
         poles, Q, R, dB, C = (part.to(state.h.dtype) for part in self.discrete())
         h = poles * state.h - Q * pair_sum(R * state.h) + dB * x[..., None]

@@ -77,7 +77,7 @@ class S4D(StreamingLayer[S4DState]):
         return y + self.D * x, S4DState(h)
 
     def step(self, x: Tensor, state: S4DState) -> tuple[Tensor, S4DState]:
-        check_element(x, state.h)
+        check_element(x, state.h.shape[:2])
         dA, dB, C = self.discrete()
         x = x.to(self.D.dtype)
         y, h = diagonal_ssm_step(x, dA, dB, C, state.h)

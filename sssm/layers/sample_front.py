@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sssm.layers.block import Block
-from sssm.layers.contract import StreamingLayer
+from sssm.layers.contract import StreamingLayer, check_element
 from sssm.timing import frame_end, frames_within
 
 
@@ -97,9 +97,7 @@ class SampleFront(StreamingLayer[SampleFrontState]):
         Raises:
             ValueError: x is not one sample of every row of the state.
         """
-        rows = state.total.shape[0]
-        if x.shape != (rows, 1):
-            raise ValueError(f"need x (batch, 1), ({rows}, 1) here; got {tuple(x.shape)}")
+        check_element(x, (state.total.shape[0], 1), "1")
         y, blocks = self.lift(x.to(self.lift.weight.dtype)), []
         for block, before in zip(self.blocks, state.blocks, strict=True):
             y, after = block.step(y, before)
